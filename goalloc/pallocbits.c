@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The bitmaps of a chunk, and summaries of them: see pallocbits.h.
+ *
+ * Both the summary and the search read the eight words of the bitmap once, and
+ * carry the length of the run that reaches the end of a word over to the next
+ * one. What happens at the two ends of a word is counting zeros; runs inside
+ * a word are found by shifting the word over itself, so that neither depends
+ * on how many runs there are. A wall between two words ends the run that was
+ * carried. Blocks shorter than a word have their walls inside of it, and are
+ * taken one by one.
+ */
+#include <linux/bitops.h>
+#include <linux/math.h>
+#include <linux/minmax.h>
+
+#include "compat.h"
+#include "pallocbits.h"
+
+#define PALLOC_WORDS	(PALLOC_CHUNK_PAGES / BITS_PER_LONG)
+
+static_assert(BITS_PER_LONG == 64);
+
+/* No beginning seen yet. */
+#define START_UNSET	(~0U)
+
+/*
+ * Which bits of @free have @n - 1 more set bits right above them. A run of
+ * a + b is one of a with one of b right above its beginning, so the length at
+ * hand doubles with each step.
+ */
+static unsigned long runs_of(unsigned long free, u32 n)
+{
+	u32 have = 1;
+
+	while (free && have < n) {
+		u32 step = min(have, n - have);
+
+		free &= free >> step;
+		have += step;
+	}
+	return free;
+}
+
+/* The longest run of set bits in @free, if it is above @max; else @max. */
+static u32 longest_run(unsigned long free, u32 max)
+{
+	unsigned long runs;
+
+	if (max >= BITS_PER_LONG)
+		return max;
+	for (runs = runs_of(free, max + 1); runs; runs &= runs >> 1)
+		max++;
+	return max;
+}
+
+/* The block length around page @i if it is below a word's, or 0. */
+static u32 short_block(const struct palloc_chunk *c, u32 i)
+{
+	u32 block = c->block_pages[i / PALLOC_HALF_PAGES];
+
+	return block < BITS_PER_LONG ? block : 0;
+}
+
+/**
+ * palloc_wall() - Is there a wall below a page?
+ * @c: the chunk
+ * @i: the page, 0 to PALLOC_CHUNK_PAGES; the last means behind the chunk
+ *
+ * Of the walls at the two ends of a chunk it knows the chunk's own: the
+ * neighbour may have one where this chunk has none.
+ *
+ * Context: Any; lock held.
+ * Return: true if no run may hold both page @i - 1 and page @i.
+ */
+bool palloc_wall(const struct palloc_chunk *c, u32 i)
+{
+	u32 above, below;
+
+	below = i ? c->block_pages[(i - 1) / PALLOC_HALF_PAGES] : 0;
+	above = i < PALLOC_CHUNK_PAGES ?
+		c->block_pages[i / PALLOC_HALF_PAGES] : 0;
+
+	/* Lengths are powers of two that divide a half. */
+	return (below && !(i & (below - 1))) || (above && !(i & (above - 1)));
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(palloc_wall);
+
+/**
+ * palloc_summarize() - Make the summary of a chunk from its bits
+ * @c: the chunk
+ *
+ * After pallocBits.summarize() of Go's mpallocbits.go.
+ *
+ * Context: Any; lock held. Reads the bits once.
+ * Return: the summary, in heap pages; 0 of a chunk that is not ready.
+ */
+pallocsum palloc_summarize(const struct palloc_chunk *c)
+{
+	u32 start = START_UNSET, max = 0, run = 0;
+
+	if (!c->ready)
+		return 0;
+
+	for (u32 i = 0; i < PALLOC_CHUNK_PAGES; i += BITS_PER_LONG) {
+		unsigned long used = c->data.alloc.b[i / BITS_PER_LONG];
+		u32 block = short_block(c, i);
+
+		if (palloc_wall(c, i)) {
+			max = max(max, run);
+			if (start == START_UNSET)
+				start = run;
+			run = 0;
+		}
+
+		if (block) {
+			/* Walled in on both sides: only max is of interest. */
+			for (u32 at = 0; at < BITS_PER_LONG; at += block)
+				max = longest_run((~used >> at) &
+						  GENMASK(block - 1, 0), max);
+			continue;
+		}
+
+		if (!used) {
+			run += BITS_PER_LONG;
+			continue;
+		}
+		run += __ffs(used);
+		max = max(max, run);
+		if (start == START_UNSET)
+			start = run;
+		if (~used)
+			max = longest_run(~used, max);
+		run = BITS_PER_LONG - 1 - __fls(used);
+	}
+
+	max = max(max, run);
+	if (start == START_UNSET)
+		start = run;
+	if (palloc_wall(c, PALLOC_CHUNK_PAGES))
+		run = 0;
+	return pallocsum_pack(start, max, run);
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(palloc_summarize);
+
+/**
+ * palloc_find() - Find the lowest free run in a chunk
+ * @c: the chunk
+ * @npages: length of the run in heap pages, 1 to PALLOC_CHUNK_PAGES
+ * @search_idx: where to begin; no page below it is free
+ * @first_free: where to put the index of the lowest free page
+ *
+ * *@first_free is PALLOC_NONE if no page is free. When a run is found it is
+ * the search_idx of the next search, until a page below it is freed.
+ *
+ * After pallocBits.find() of Go's mpallocbits.go.
+ *
+ * Context: Any; lock held.
+ * Return: the index of the run's first page, or PALLOC_NONE.
+ */
+u32 palloc_find(const struct palloc_chunk *c, u32 npages, u32 search_idx,
+		u32 *first_free)
+{
+	u32 run = 0;
+
+	*first_free = PALLOC_NONE;
+	for (u32 i = round_down(search_idx, BITS_PER_LONG);
+	     i < PALLOC_CHUNK_PAGES; i += BITS_PER_LONG) {
+		unsigned long used = c->data.alloc.b[i / BITS_PER_LONG];
+		u32 block = short_block(c, i);
+		unsigned long runs;
+		u32 lead;
+
+		if (!~used) {
+			run = 0;
+			continue;
+		}
+		if (*first_free == PALLOC_NONE)
+			*first_free = i + __ffs(~used);
+
+		if (block) {
+			run = 0;
+			if (npages > block)
+				continue;
+			for (u32 at = 0; at < BITS_PER_LONG; at += block) {
+				runs = runs_of((~used >> at) &
+					       GENMASK(block - 1, 0), npages);
+				if (runs)
+					return i + at + __ffs(runs);
+			}
+			continue;
+		}
+
+		if (palloc_wall(c, i))
+			run = 0;
+		lead = used ? __ffs(used) : BITS_PER_LONG;
+		if (run + lead >= npages)
+			return i - run;
+		if (!used) {
+			run += BITS_PER_LONG;
+			continue;
+		}
+		if (npages < BITS_PER_LONG) {
+			runs = runs_of(~used, npages);
+			if (runs)
+				return i + __ffs(runs);
+		}
+		run = BITS_PER_LONG - 1 - __fls(used);
+	}
+	return PALLOC_NONE;
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(palloc_find);
+
+/**
+ * palloc_find_aligned() - Find the lowest free run at an aligned index
+ * @c: the chunk
+ * @npages: length of the run in heap pages, 1 to PALLOC_CHUNK_PAGES
+ * @align_pages: its index is to be a multiple of this power of two
+ * @search_idx: where to begin; pages below it are not looked at
+ *
+ * Slower than palloc_find(): it goes from one candidate to the next.
+ *
+ * Context: Any; lock held.
+ * Return: the index of the run's first page, or PALLOC_NONE.
+ */
+u32 palloc_find_aligned(struct palloc_chunk *c, u32 npages, u32 align_pages,
+			u32 search_idx)
+{
+	u32 i = search_idx;
+
+	for (;;) {
+		u32 wall;
+
+		i = bitmap_find_next_zero_area(c->data.alloc.b,
+					       PALLOC_CHUNK_PAGES, i, npages,
+					       align_pages - 1);
+		if (i >= PALLOC_CHUNK_PAGES)
+			return PALLOC_NONE;
+
+		/* Walls are at multiples of the shortest block only. */
+		for (wall = round_up(i + 1, PALLOC_BLOCK_MIN);
+		     wall < i + npages; wall += PALLOC_BLOCK_MIN)
+			if (palloc_wall(c, wall))
+				break;
+		if (wall >= i + npages)
+			return i;
+		i = wall;
+	}
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(palloc_find_aligned);
+
+/**
+ * palloc_bits_popcount() - Count the set bits of a range
+ * @bits: the bitmap
+ * @i: first index
+ * @n: length of the range, at least 1
+ *
+ * After pageBits.popcntRange() of Go's mpallocbits.go.
+ *
+ * Context: Any; lock held.
+ * Return: how many bits of the range are set.
+ */
+u32 palloc_bits_popcount(const struct palloc_bits *bits, u32 i, u32 n)
+{
+	u32 last = i + n - 1;
+	u32 word = i / BITS_PER_LONG;
+	unsigned long mask = BITMAP_FIRST_WORD_MASK(i);
+	u32 count = 0;
+
+	for (; word < last / BITS_PER_LONG; word++) {
+		count += hweight_long(bits->b[word] & mask);
+		mask = ~0UL;
+	}
+	mask &= BITMAP_LAST_WORD_MASK(last + 1);
+	return count + hweight_long(bits->b[word] & mask);
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(palloc_bits_popcount);
+
+/**
+ * palloc_alloc_range() - Take a range of pages, which become backed
+ * @c: the chunk
+ * @i: first page
+ * @n: length of the range, at least 1
+ *
+ * After pallocData.allocRange() of Go's mpallocbits.go.
+ *
+ * Context: Any; lock held. The caller updates the summaries.
+ * Return: how many of the pages were scavenged.
+ */
+u32 palloc_alloc_range(struct palloc_chunk *c, u32 i, u32 n)
+{
+	palloc_bits_set(&c->data.alloc, i, n);
+	return palloc_scavenged_clear(c, i, n);
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(palloc_alloc_range);
+
+/**
+ * palloc_free_range() - Give a range of pages back, backed as they are
+ * @c: the chunk
+ * @i: first page
+ * @n: length of the range, at least 1
+ *
+ * After pallocBits.free() of Go's mpallocbits.go.
+ *
+ * Context: Any; lock held. The caller updates the summaries.
+ */
+void palloc_free_range(struct palloc_chunk *c, u32 i, u32 n)
+{
+	palloc_bits_clear(&c->data.alloc, i, n);
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(palloc_free_range);
+
+/**
+ * palloc_scavenged_set() - Mark a range of pages as not backed
+ * @c: the chunk
+ * @i: first page
+ * @n: length of the range, at least 1
+ *
+ * Context: Any; lock held.
+ * Return: how many of the pages were not marked before.
+ */
+u32 palloc_scavenged_set(struct palloc_chunk *c, u32 i, u32 n)
+{
+	u32 had = palloc_scavenged_count(c, i, n);
+
+	if (had < n)
+		palloc_bits_set(&c->data.scavenged, i, n);
+	return n - had;
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(palloc_scavenged_set);
+
+/**
+ * palloc_scavenged_clear() - Mark a range of pages as backed
+ * @c: the chunk
+ * @i: first page
+ * @n: length of the range, at least 1
+ *
+ * Context: Any; lock held.
+ * Return: how many of the pages were marked as not backed before.
+ */
+u32 palloc_scavenged_clear(struct palloc_chunk *c, u32 i, u32 n)
+{
+	u32 had = palloc_scavenged_count(c, i, n);
+
+	if (had)
+		palloc_bits_clear(&c->data.scavenged, i, n);
+	return had;
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(palloc_scavenged_clear);
+
+/**
+ * palloc_scavenged_count() - Count the pages of a range that are not backed
+ * @c: the chunk
+ * @i: first page
+ * @n: length of the range, at least 1
+ *
+ * Context: Any; lock held.
+ * Return: how many of the pages are marked as not backed.
+ */
+u32 palloc_scavenged_count(const struct palloc_chunk *c, u32 i, u32 n)
+{
+	return palloc_bits_popcount(&c->data.scavenged, i, n);
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(palloc_scavenged_count);
+
+/**
+ * pallocsum_merge() - Make one summary from those of neighbours
+ * @sums: the summaries, by address
+ * @n: how many there are, at least 1
+ * @log_pages: log2 of the pages that each of them covers
+ *
+ * After mergeSummaries() of Go's mpagealloc.go.
+ *
+ * Context: Any; lock held if @sums is in a tree.
+ * Return: the summary of all of them, in heap pages.
+ */
+pallocsum pallocsum_merge(const pallocsum *sums, u32 n, u32 log_pages)
+{
+	const u32 whole = 1U << log_pages;
+	u32 start = 0, max = 0, run = 0;
+	bool free_so_far = true;
+
+	for (u32 i = 0; i < n; i++) {
+		u32 lead = pallocsum_start(sums[i]);
+
+		if (free_so_far)
+			start += lead;
+		run += lead;
+		max = max3(max, run, pallocsum_max(sums[i]));
+		if (lead < whole) {
+			free_so_far = false;
+			run = pallocsum_end(sums[i]);
+		}
+	}
+	return pallocsum_pack(start, max, run);
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(pallocsum_merge);
