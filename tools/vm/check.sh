@@ -1,0 +1,129 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# make check: everything that can be said without running the module.  Each
+# check is silent when all is well; any line of output is a failure.
+
+# shellcheck source-path=SCRIPTDIR
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+. "$VM/packages.sh"
+. "$VM/kernel.sh"
+. "$VM/module.sh"
+
+CHECK=$BUILD/check
+
+passed=0
+failed=0
+
+# check DESCRIPTION COMMAND...
+check()
+{
+	local what=$1 out=$CHECK/output
+	shift
+	say "$what"
+	if "$@" >"$out" 2>&1 </dev/null && [ ! -s "$out" ]; then
+		passed=$((passed + 1))
+		return
+	fi
+	[ -s "$out" ] || echo "$1 failed and said nothing" >"$out"
+	sed 's/^/        /' "$out"
+	failed=$((failed + 1))
+}
+
+# our_files PATTERN...: files of the checkout, without what is built in it.
+our_files()
+{
+	local pattern
+	for pattern; do
+		find "$TOP" \( -path "$TOP/.git" -o -path "$TOP/build" \) -prune -o \
+			-type f -name "$pattern" ! -name '*.mod.c' -print
+	done | sort
+}
+
+# compat.h is where kernel versions are told apart, and the only place;
+# checkpatch takes exception to three things there that it cannot do without.
+run_checkpatch()
+{
+	local file ignore
+
+	our_files '*.c' '*.h' | while read -r file; do
+		ignore=
+		[ "${file##*/}" != compat.h ] || ignore=--ignore=LINUX_VERSION_CODE,CONSTANT_COMPARISON,MACRO_ARG_UNUSED
+		# shellcheck disable=SC2086 # nothing, or one word
+		perl "$KSRC/scripts/checkpatch.pl" --strict --no-tree --terse \
+			--no-summary --show-types $ignore -f "$file" || :
+	done
+}
+
+tools_build_silently()
+{
+	(BUILD=$CHECK/tools && tools_build) | grep -v '^\[' || :
+}
+
+run_kernel_doc()
+{
+	our_files '*.c' '*.h' | grep "^$TOP/goalloc/" |
+		xargs perl "$KSRC/scripts/kernel-doc" -v -none 2>&1 |
+		grep -vE 'info: Scanning doc for|no structured comments found' || :
+}
+
+run_shellcheck()
+{
+	our_files '*' | grep -vE '\.(c|h|o|ko|py|rst|txt)$' | while read -r file; do
+		head -n 2 "$file" | grep -aqE '^#!.*\b(ba|da)?sh\b|^# shellcheck shell=' || continue
+		(cd "$TOP" && shellcheck -x -f gcc "${file#"$TOP"/}") || :
+	done
+}
+
+run_python()
+{
+	local file
+	our_files '*' | while read -r file; do
+		case $file in
+		*.py) ;;
+		*) head -n 1 "$file" | grep -aq '^#!.*python' || continue ;;
+		esac
+		python3 -W error -c 'import pathlib, sys
+compile(pathlib.Path(sys.argv[1]).read_text(), sys.argv[1], "exec")' "$file" || :
+	done
+}
+
+# build_silently DIR MAKE-ARGUMENT...: the warnings of a full build.
+build_silently()
+{
+	local dir=$CHECK/$1 log=$CHECK/$1.log
+	shift
+
+	module_links "$dir"
+	make -C "$KDIR" M="$dir" -j "$JOBS" clean >"$log" 2>&1 || :
+	if ! make -C "$KDIR" M="$dir" -j "$JOBS" "$@" modules >>"$log" 2>&1; then
+		cat "$log"
+		return 1
+	fi
+	grep -E ':[0-9]+(:[0-9]+)?: |warning|WARNING|error|ERROR|^[^ ]+: In function' "$log" || :
+}
+
+rm -rf "$CHECK"
+mkdir -p "$CHECK"
+packages_need sparse shellcheck perl python3 "${KERNEL_BUILD_PACKAGES[@]}"
+source_use
+
+check "size classes: the committed tables are what the generator makes" \
+	"$TOP/tools/mksizeclasses" --check "$TOP/goalloc"
+check "checkpatch --strict" run_checkpatch
+check "kernel-doc" run_kernel_doc
+check "shellcheck" run_shellcheck
+check "python compiles" run_python
+check "goallocctl and the selftests build without warnings" tools_build_silently
+for kernel in 6.1 6.12 kunit; do
+	kernel_use "$kernel"
+	check "$KRELEASE: builds without warnings, W=1" \
+		build_silently "w1-$kernel" W=1
+	[ "$kernel" != 6.1 ] || continue
+	check "$KRELEASE: sparse" build_silently "sparse-$kernel" C=2 CHECK=sparse
+done
+
+echo "$passed $failed" >"$CHECK/counts"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

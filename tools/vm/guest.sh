@@ -1,0 +1,93 @@
+# shellcheck shell=bash disable=SC2034
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# One guest: an initramfs of busybox, our scripts, the module and its tools,
+# booted in QEMU.  The first serial port is the kernel's console, the second
+# the channel that tells the host what happened (see guest/lib.sh).
+
+GUEST_PACKAGES=(qemu-system-x86 busybox-static cpio gzip python3 gcc make
+		libc6-dev)
+
+# guest_make DIR MODE [NAME=VALUE]...: begin a guest in the empty directory DIR,
+# whose script is guest/MODE.sh; sets GUEST and GUEST_NONCE.
+guest_make()
+{
+	local mode=$2
+
+	GUEST=$1
+	shift 2
+	rm -rf "$GUEST"
+	mkdir -p "$GUEST"/root/{bin,rig,selftests}
+	GUEST_NONCE=$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')
+	cp /bin/busybox "$GUEST/root/bin/busybox"
+	ln -s busybox "$GUEST/root/bin/sh"
+	cp "$VM/guest/init" "$GUEST/root/init"
+	cp "$VM"/guest/*.sh "$GUEST/root/rig/"
+	printf '%s\n' "RIG_MODE=$mode" "RIG_NONCE=$GUEST_NONCE" "$@" \
+		>"$GUEST/root/rig/conf"
+}
+
+# guest_add DIR FILE...: put files into a directory of the guest.
+guest_add()
+{
+	local dir=$1
+	shift
+	cp "$@" "$GUEST/root/$dir"
+}
+
+guest_initramfs()
+{
+	(cd "$GUEST/root" && find . | cpio -o -H newc -R 0:0 2>/dev/null | gzip -1) \
+		>"$GUEST/initramfs.gz"
+	rm -rf "$GUEST/root"
+}
+
+# guest_qemu APPEND OPTION...: become QEMU.
+guest_qemu()
+{
+	local append=$1
+	shift
+	exec qemu-system-x86_64 -machine pc -accel "${GOALLOC_ACCEL:-tcg,thread=multi}" \
+		-cpu max -smp "${GOALLOC_CPUS:-2}" -m "${GOALLOC_MEMORY:-1G}" \
+		-nodefaults -no-user-config -display none -no-reboot \
+		-kernel "$KIMAGE" -initrd "$GUEST/initramfs.gz" \
+		-append "console=ttyS0 panic=-1 log_buf_len=8M $append" "$@"
+}
+
+# guest_run SECONDS STREAM [APPEND]: boot and wait, with the function STREAM
+# showing what is of interest.  How QEMU ended goes to $GUEST/qemu.status
+# ("timeout" when it had to be ended); whether all is well is for judge.py.
+guest_run()
+{
+	local limit=$1 stream=$2 append=${3:-} qemu shown status=0
+
+	guest_initramfs
+	: >"$GUEST/console.log"
+	: >"$GUEST/channel.log"
+	(guest_qemu "ignore_loglevel panic_on_warn=1 $append" \
+		-serial "file:$GUEST/console.log" \
+		-serial "file:$GUEST/channel.log") \
+		>"$GUEST/qemu.log" 2>&1 </dev/null &
+	qemu=$!
+	"$stream" "$qemu" &
+	shown=$!
+	# shellcheck disable=SC2064 # these two, now
+	trap "kill $qemu $shown 2>/dev/null || :" EXIT
+	(sleep "$limit"; echo timeout >"$GUEST/timeout"; kill -KILL "$qemu") \
+		>/dev/null 2>&1 &
+	local watchdog=$!
+	wait "$qemu" || status=$?
+	if kill "$watchdog" 2>/dev/null; then
+		wait "$watchdog" 2>/dev/null || :
+	fi
+	wait "$shown" || :
+	trap - EXIT
+	[ ! -e "$GUEST/timeout" ] || status="timeout after $limit s"
+	echo "$status" >"$GUEST/qemu.status"
+}
+
+# guest_follow PID FILE: the file's lines as they come, until the process ends.
+guest_follow()
+{
+	tail -q -s 0.2 -n +1 -F --pid="$1" "$2" 2>/dev/null | tr -d '\r'
+}

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Judge a kernel log: nothing in it that was not announced.
+
+A line is bad if it looks like a report of the kernel's own checkers, wherever
+it stands, or if it has the level of a warning or worse and comes after the
+rig's line "goalloc-rig: start" (before that the kernel talks about the
+machine).
+
+A test that provokes such lines announces them first:
+
+    goalloc-expect: <n> <regular expression>
+
+allows the next n bad lines that match, and requires them.  Equal expressions
+add up.
+"""
+
+import re
+
+SPLAT = re.compile(
+    r"WARNING:|BUG:|INFO: (task|rcu|possible|trying|lockdep)|UBSAN:|KASAN|KFENCE|KCSAN"
+    r"|Oops|kernel BUG at|Kernel panic|general protection fault|Call Trace:"
+    r"|\[ cut here \]|lockup|detected stall|suspicious RCU|inconsistent lock state"
+    r"|possible (circular|recursive) locking|sleeping function called"
+    r"|scheduling while atomic|list_(add|del) corruption|refcount_t:|ODEBUG:"
+    r"|Objects remaining|[Bb]ad page (state|map)|page allocation failure"
+    r"|new suspected memory leaks|unreferenced object|Unable to handle kernel"
+    r"|unable to handle page fault|double fault|workqueue lockup|Out of memory"
+    r"|invoked oom-killer|pagealloc: |nobody cared|module .* depends on")
+
+# Said by the kernel about any module like ours, by KUnit about slow cases, or
+# about a machine whose clock runs unevenly, as an emulated one's does.
+KNOWN = re.compile(
+    r"loading out-of-tree module taints kernel"
+    r"|module verification failed: signature"
+    r"|# \S+: Test should be marked slow"
+    r"|hrtimer: interrupt took \d+ ns|perf: interrupt took too long"
+    r"|clocksource: .*(watchdog|unstable|skew)|tsc: Marking TSC unstable"
+    r"|workqueue: \S+ hogged CPU|sched: .* replenish lagged")
+
+START = "goalloc-rig: start"
+EXPECT = re.compile(r"goalloc-expect: (\d+) (.+)")
+LINE = re.compile(r"^(?:<(\d+)>)?(?:\[ *\d+\.\d+\](?:\[[^\]]*\])? ?)?(.*)$")
+WARNING = 4     # KERN_WARNING; smaller is worse
+
+
+def judge(lines):
+    """Return a list of what is wrong with the log, empty if nothing."""
+    expected = {}
+    errors = []
+    started = False
+    for line in lines:
+        level, text = LINE.match(line.rstrip("\r\n")).groups()
+        if START in text:
+            started = True
+        announced = EXPECT.search(text)
+        if announced:
+            count, pattern = int(announced[1]), announced[2].rstrip()
+            try:
+                re.compile(pattern)
+            except re.error as why:
+                errors.append(f"bad expression in: {text} ({why})")
+                continue
+            expected[pattern] = expected.get(pattern, 0) + count
+            continue
+        bad = SPLAT.search(text) or (
+            started and level and int(level) % 8 <= WARNING)
+        if not bad or KNOWN.search(text):
+            continue
+        for pattern, left in expected.items():
+            if left and re.search(pattern, text):
+                expected[pattern] -= 1
+                break
+        else:
+            errors.append(f"not announced: {text.strip()}")
+    for pattern, left in expected.items():
+        if left:
+            errors.append(f"announced and did not come, {left} times: {pattern}")
+    if not started:
+        errors.append("the log does not hold the rig's first line")
+    return errors

@@ -1,0 +1,46 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# make run: goalloc on a stock Debian kernel, seen working.
+
+# shellcheck source-path=SCRIPTDIR
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+. "$VM/packages.sh"
+. "$VM/kernel.sh"
+. "$VM/module.sh"
+. "$VM/guest.sh"
+
+# show PID: what the programs print, without the rig's own lines.
+show()
+{
+	guest_follow "$1" "$GUEST/channel.log" | awk -v mark="rig-$GUEST_NONCE" '
+		$1 == mark { shown = $2 == "begin" && $3 == "demo"; blank = 0; next }
+		shown && $0 == "" { blank++; next }
+		shown {
+			for (; blank > 0; blank--)
+				print ""
+			print "        " $0
+			fflush()
+		}
+	'
+}
+
+packages_need "${GUEST_PACKAGES[@]}"
+kernel_use 6.12
+module_build 6.12
+tools_build
+guest_make "$BUILD/run" run
+guest_add . "$MODULE_DIR/goalloc.ko"
+guest_add bin "$BUILD/tools/goallocctl"
+say "booting Debian's $KRELEASE in QEMU, loading goalloc.ko, running goallocctl demo"
+guest_run "${GOALLOC_TIMEOUT:-120}" show
+
+say "what the kernel said about it (all of it: $GUEST/console.log)"
+grep -a 'goalloc: ' "$GUEST/console.log" | tr -d '\r' | sed 's/^/        /' || :
+say "looking back: module loaded and unloaded, nothing left, no warning in the log"
+if ! "$VM/judge.py" --plain --nonce "$GUEST_NONCE" "$GUEST" demo; then
+	say "FAILED; logs are in $GUEST"
+	exit 1
+fi
+say "all held"

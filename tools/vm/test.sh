@@ -1,0 +1,108 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# make test: the suites on the KUnit kernel, then the userspace selftests on
+# the stock kernels.
+#
+# test.sh [SUITE]: with a suite's name (or a pattern), only that suite.
+
+# shellcheck source-path=SCRIPTDIR
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+. "$VM/packages.sh"
+. "$VM/kernel.sh"
+. "$VM/module.sh"
+. "$VM/guest.sh"
+
+SUITE=${1:-}
+
+passed=0
+failed=0
+skipped=0
+
+# progress PID: the console and the channel in short.  Suites, the cases in
+# them and whatever fails; of the selftests only what fails.
+progress()
+{
+	guest_follow "$1" "$GUEST/console.log" | awk '
+		{ sub(/^\[ *[0-9.]+\] /, "") }
+		/goalloc-rig: begin/ && $3 != "rig" && $3 != "kernel-log" {
+			print "          running " $3; fflush()
+		}
+		/^(    )?(not )?ok [0-9]+ / || /^ +not ok [0-9]+ / {
+			print "          " $0; fflush()
+		}
+		/Kernel panic|BUG:|WARNING:/ { print "          " $0; fflush() }
+	'
+}
+
+# judge [--kunit] PROGRAM...: look at the guest that ran, and add it up.
+judge()
+{
+	local p f s
+
+	rm -f "$GUEST/counts"
+	"$VM/judge.py" --source "$KSRC" --nonce "$GUEST_NONCE" "$@" || :
+	# A judge that did not come to its end did not say "all is well".
+	[ -e "$GUEST/counts" ] || echo 0 1 0 >"$GUEST/counts"
+	read -r p f s <"$GUEST/counts"
+	passed=$((passed + p))
+	failed=$((failed + f))
+	skipped=$((skipped + s))
+	[ "$f" -eq 0 ] || note "details in $GUEST"
+}
+
+test_kunit()
+{
+	local append=
+	[ -z "$SUITE" ] || append="kunit.filter_glob=$SUITE"
+
+	kernel_use kunit
+	module_build kunit
+	guest_make "$BUILD/test/kunit" kunit
+	guest_add . "$MODULE_DIR/goalloc.ko" "$MODULE_DIR/goalloc_kunit.ko"
+	guest_add_tools
+	say "running ${SUITE:-all suites} on the KUnit kernel $KRELEASE"
+	guest_run "${GOALLOC_TIMEOUT:-900}" progress "$append"
+	judge --kunit "$GUEST" "${SELFTESTS[@]}"
+}
+
+# test_stock SERIES
+test_stock()
+{
+	kernel_use "$1"
+	module_build "$1"
+	guest_make "$BUILD/test/$1" stock
+	guest_add . "$MODULE_DIR/goalloc.ko"
+	guest_add_tools
+	say "running the selftests on Debian's $KRELEASE"
+	guest_run "${GOALLOC_TIMEOUT:-300}" progress
+	judge "$GUEST" "${SELFTESTS[@]}"
+}
+
+guest_add_tools()
+{
+	local selftest
+
+	[ -z "$SUITE" ] || return 0
+	guest_add bin "$BUILD/tools/goallocctl"
+	for selftest in "${SELFTESTS[@]}"; do
+		guest_add selftests "$BUILD/tools/selftests/$selftest"
+	done
+}
+
+rm -rf "$BUILD/test"
+packages_need "${GUEST_PACKAGES[@]}"
+source_use
+SELFTESTS=()
+[ -n "$SUITE" ] || tools_build
+test_kunit
+if [ -z "$SUITE" ]; then
+	test_stock 6.1
+	test_stock 6.12
+fi
+
+echo "$passed $failed" >"$BUILD/test/counts"
+say "outputs and logs are in $BUILD/test; $skipped skipped"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
