@@ -218,6 +218,7 @@ static u64 search_tree(struct pagealloc *p, u64 npages, u64 align, u64 *first)
 	u64 page, run_base = 0, run = 0;
 	/* *@first is an entry of level @seen - 1, which ends at @bound. */
 	u64 bound = GOALLOC_NR_PAGES;
+	u32 chunk_align = min_t(u64, align, PALLOC_CHUNK_PAGES);
 	u32 level = 0, seen = 0;
 
 	*first = GOALLOC_NR_PAGES;
@@ -281,10 +282,11 @@ static u64 search_tree(struct pagealloc *p, u64 npages, u64 align, u64 *first)
 				if (*first == page && free_idx != PALLOC_NONE)
 					*first += free_idx;
 				WARN_ON_ONCE(i == PALLOC_NONE);
-			} else if (align <= PALLOC_CHUNK_PAGES) {
-				i = palloc_find_aligned(chunk, npages, align, 0);
+			} else if (IS_ALIGNED(page, align)) {
+				i = palloc_find_aligned(chunk, npages,
+							chunk_align, 0);
 			} else {
-				/* At its beginning at best: @lead was that. */
+				/* Coarser than a chunk, and between two. */
 				i = PALLOC_NONE;
 			}
 			if (i != PALLOC_NONE)
