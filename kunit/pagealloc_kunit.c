@@ -1485,7 +1485,7 @@ static void pagealloc_race(struct kunit *test)
 static struct kunit_case pagealloc_cases[] = {
 	KUNIT_CASE_PARAM(pagealloc_table, row_gen_params),
 	KUNIT_CASE_PARAM(pagealloc_boundary, boundary_gen_params),
-	KUNIT_CASE(pagealloc_random),
+	KUNIT_CASE_SLOW(pagealloc_random),
 	KUNIT_CASE(pagealloc_root_entry),
 	KUNIT_CASE(pagealloc_broken_calls),
 	KUNIT_CASE(pagealloc_prepares),

@@ -591,8 +591,8 @@ static struct kunit_case pallocbits_cases[] = {
 	KUNIT_CASE_PARAM(pallocbits_find, find_gen_params),
 	KUNIT_CASE_PARAM(pallocbits_merge, merge_gen_params),
 	KUNIT_CASE(pallocbits_pack),
-	KUNIT_CASE(pallocbits_random_find),
-	KUNIT_CASE(pallocbits_random_use),
+	KUNIT_CASE_SLOW(pallocbits_random_find),
+	KUNIT_CASE_SLOW(pallocbits_random_use),
 	{}
 };
 
