@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What differs between the supported kernels, and nothing else.
+ *
+ * Supported: Linux 6.1 to 6.12 on 64-bit machines. No other file looks at
+ * LINUX_VERSION_CODE; callers see one spelling of everything.
+ */
+#ifndef GOALLOC_COMPAT_H
+#define GOALLOC_COMPAT_H
+
+#include <linux/version.h>
+#include <linux/kconfig.h>
+#include <linux/export.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
+#error "goalloc needs Linux 6.1 or newer"
+#endif
+
+#ifndef CONFIG_64BIT
+#error "goalloc needs a 64-bit kernel: heap addresses are 64 bits wide"
+#endif
+
+/*
+ * kunit/visibility.h came with 6.3. Without KUnit nothing of the module's
+ * inside is exported; with it, only into the test namespace.
+ */
+#if IS_ENABLED(CONFIG_KUNIT) && LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+#include <kunit/visibility.h>
+#define GOALLOC_EXPORT_FOR_KUNIT(symbol)	EXPORT_SYMBOL_IF_KUNIT(symbol)
+#else
+#define GOALLOC_EXPORT_FOR_KUNIT(symbol)
+#endif
+
+/* MODULE_IMPORT_NS() takes a string since 6.13. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+#define GOALLOC_KUNIT_IMPORT	MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING")
+#else
+#define GOALLOC_KUNIT_IMPORT	MODULE_IMPORT_NS(EXPORTED_FOR_KUNIT_TESTING)
+#endif
+
+#endif /* GOALLOC_COMPAT_H */
