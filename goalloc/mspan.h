@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Spans: runs of heap pages cut into equal slots (Go: mheap.go mspan,
+ * mbitmap.go allocBits).
+ *
+ * A span's state lives here, never in its pages. For each 32 slots there is
+ * one 64-bit word in two halves:
+ *
+ *	free	bit = 1: the slot is free. Written by the span's holder only, with
+ *		plain stores (I1). Takes the place of Go's allocBits and
+ *		allocCache.
+ *	remote	bit = 1: somebody who is not the holder has freed the slot. Set
+ *		by a compare-and-swap of the whole word, which succeeds only
+ *		while both bits are 0, so that of several frees of one object
+ *		one wins and the others know (I2). Cleared by the holder, who
+ *		moves the bit to the free half in the same way.
+ *
+ * A slot is live when both bits are 0 (I2). Bits past the last slot are 1 in
+ * the remote half for ever, so that they can be neither freed nor handed out.
+ *
+ * The holder's free is a load and a store, not a locked instruction. When it
+ * meets a remote free of the same object, a double free from two CPUs at the
+ * same instant, both bits end up 1 and both callers saw success. The slot is
+ * free once all the same: it is not handed out before the halves are merged,
+ * and the merge counts the second free as the fault that it is.
+ *
+ * Who holds a span is its place. It changes under the lock of the span's
+ * mcentral and is read without it by whoever has just freed a slot remotely:
+ *
+ *	  from \ to   CACHED  PARTIAL  FULL  HELD
+ *	  HELD          x        x      x
+ *	  CACHED                 x      x     x
+ *	  PARTIAL       x                      x
+ *	  FULL                   x             x
+ *
+ *	HELD	in no list: being made, swept, or given back to the heap
+ *	CACHED	the mcache of one CPU and context allocates from it
+ *	PARTIAL	in a partial set of its mcentral
+ *	FULL	in a full set of its mcentral; every large object's span
+ *
+ * A free that finds FULL makes the span PARTIAL; one that finds its word all
+ * free looks whether the whole span is, and gives it back (I4). Whoever moves
+ * a span to FULL or PARTIAL looks at the remote bits after the store of the
+ * place, and whoever frees looks at the place after the store of the remote
+ * bit, both with a full barrier between the two: one of them sees the other
+ * (I3).
+ *
+ * A tiny block, 16 bytes of packed objects, has a word of its own beside the
+ * span's, with one bit for each byte in two masks: where objects began since
+ * the block was taken, and which of those live. Every change of it is one
+ * compare-and-swap, by the allocating mcache as by those who free, so that
+ * exactly one of them sees the last object go. An object always begins at
+ * byte 0, so that bit of the first mask is free to say that an mcache still
+ * packs objects into the block. The slot is freed by whoever takes away the
+ * last of the two: the last live object, or that mark.
+ */
+#ifndef GOALLOC_MSPAN_H
+#define GOALLOC_MSPAN_H
+
+#include <linux/bits.h>
+#include <linux/cache.h>
+#include <linux/list.h>
+#include <linux/rcupdate.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
+
+#include "layout.h"
+#include "sizeclass.h"
+
+struct goalloc_heap;
+struct mcache_alloc;
+struct mcentral;
+
+/*
+ * Span classes: Go's size class << 1 | noscan, and one of ours. Go packs tiny
+ * blocks into spans of span class 5, among other 16-byte objects. Here they
+ * have spans of their own, which alone carry the blocks' masks, and which are
+ * span class 5 to the outside.
+ */
+typedef u8 spanClass;
+
+#define GOALLOC_NUM_SPAN_CLASSES	(GOALLOC_NUM_SIZE_CLASSES << 1)
+#define GOALLOC_TINY_SPAN_CLASS		(GOALLOC_NUM_SPAN_CLASSES)
+#define GOALLOC_NUM_CENTRALS		(GOALLOC_NUM_SPAN_CLASSES + 1)
+
+static inline spanClass makeSpanClass(u8 sizeclass, bool noscan)
+{
+	return sizeclass << 1 | noscan;
+}
+
+/* The span class that users see. */
+static inline spanClass spanclass_public(spanClass spc)
+{
+	return spc == GOALLOC_TINY_SPAN_CLASS ?
+		makeSpanClass(GOALLOC_TINY_SIZE_CLASS, true) : spc;
+}
+
+static inline u8 spanclass_sizeclass(spanClass spc)
+{
+	return spanclass_public(spc) >> 1;
+}
+
+static inline bool spanclass_noscan(spanClass spc)
+{
+	return spanclass_public(spc) & 1;
+}
+
+/* Go's mSpanState. mSpanManual has no use here: no stacks live in a heap. */
+enum mSpanState {
+	mSpanDead,
+	mSpanInUse,
+};
+
+enum mspan_place {
+	MSPAN_HELD,
+	MSPAN_CACHED,
+	MSPAN_PARTIAL,
+	MSPAN_FULL,
+};
+
+#define MSPAN_WORD_SLOTS	32
+
+union mspan_word {
+	struct {
+		u32 free;
+		u32 remote;
+	};
+	u64 both;
+} __aligned(8);
+
+/* The word of a tiny block: TINY_HELD or starts in the low half, live above. */
+#define TINY_HELD		BIT(0)
+#define TINY_LIVE_SHIFT		16
+#define TINY_LIVE_MASK		GENMASK(31, 16)
+#define TINY_BLOCKS		(GOALLOC_PAGE_SIZE / GOALLOC_TINY_SIZE)
+
+/**
+ * struct tiny_blocks - what is known of the tiny blocks of a span
+ * @word: two masks for each block
+ * @used: bytes taken of each block, written by the mcache that holds it
+ */
+struct tiny_blocks {
+	u32 word[TINY_BLOCKS];
+	u8 used[TINY_BLOCKS];
+};
+
+/* mspan.owner while no mcache allocates from the span. */
+#define MSPAN_NO_OWNER		(~0U)
+
+/**
+ * struct mspan - a run of heap pages in use
+ *
+ * Freed after an RCU grace period: a free that raced with the span's return
+ * to the heap finds every slot free and is refused (I2).
+ *
+ * @base: address of the first slot: a kernel address on kernel heaps, a heap
+ *	address on file heaps. Constant, as is all up to @state.
+ * @divmul: 2^32 / @elemsize, rounded up; 0 for one large object
+ * @elemsize32: bytes of a slot; 0 for one large object
+ * @owner: cpu | context << 28 of the mcache that allocates from it, or
+ *	MSPAN_NO_OWNER. Written by the holder.
+ * @cache: the owner's entry for this span class
+ * @nelems: slots
+ * @nwords: words of 32 slots
+ * @spanclass: index of its mcentral
+ * @place: where the span is; changed under @central's lock, read without
+ * @state: Go's state, mSpanInUse from publication to return
+ * @empty: in @central's count of spans kept though all their slots are free
+ *	(mcentral lock)
+ * @needzero: the pages may hold old bytes
+ * @vmapped: pages of its own, mapped by vmalloc()
+ * @sweepgen: Go's, against the heap's (I5)
+ * @startAddr: heap address of the run
+ * @npages: heap pages
+ * @elemsize: bytes of a slot, large objects' too
+ * @heap: the heap it belongs to
+ * @central: its mcentral
+ * @list: in a set of @central (its lock)
+ * @allspans: in the heap's list of all spans (heap lock)
+ * @tiny: its tiny blocks, or NULL
+ * @gcmarkBits: marks of the cycle under way, or NULL
+ * @rcu: frees the record
+ * @work: takes down the mapping of a span freed where that is not allowed
+ * @words: free and remote bits
+ */
+struct mspan {
+	unsigned long base;
+	u32 divmul;
+	u32 elemsize32;
+	u32 owner;
+	u16 nelems;
+	u8 nwords;
+	spanClass spanclass;
+	struct mcache_alloc *cache;
+	struct tiny_blocks *tiny;
+	u8 place;
+	u8 state;
+	u8 empty;
+	u8 needzero;
+	u8 vmapped;
+	u32 sweepgen;
+
+	u64 startAddr;
+	u64 npages;
+	u64 elemsize;
+	struct goalloc_heap *heap;
+	struct mcentral *central;
+	struct list_head list;
+	struct list_head allspans;
+	unsigned long *gcmarkBits;
+	union {
+		struct rcu_head rcu;
+		struct work_struct work;
+	};
+	union mspan_word words[];
+};
+
+static inline u64 mspan_bytes(const struct mspan *s)
+{
+	return s->npages << GOALLOC_PAGE_SHIFT;
+}
+
+static inline bool mspan_is_large(const struct mspan *s)
+{
+	return s->spanclass < 2;
+}
+
+/* The bits of word @w that stand for no slot. */
+static inline u32 mspan_word_invalid(const struct mspan *s, u32 w)
+{
+	u32 n = s->nelems - w * MSPAN_WORD_SLOTS;
+
+	return n >= MSPAN_WORD_SLOTS ? 0 : ~0U << n;
+}
+
+/*
+ * Slot of the address, or -1 if it is no slot's first byte (objIndex in Go).
+ * The address must lie in the span's pages.
+ */
+static inline long mspan_slot_of(const struct mspan *s, unsigned long addr)
+{
+	u64 off = addr - s->base;
+	u64 slot = (off * s->divmul) >> 32;
+
+	if (slot * s->elemsize32 != off || slot >= s->nelems)
+		return -1;
+	return slot;
+}
+
+static inline unsigned long mspan_slot_addr(const struct mspan *s, u32 slot)
+{
+	return s->base + (u64)slot * s->elemsize32;
+}
+
+void mspan_init(struct mspan *s, struct goalloc_heap *heap, spanClass spc, u64 start,
+		u64 npages, u64 elemsize);
+int mspan_free_remote(struct mspan *s, u32 slot);
+int mspan_free_owned(struct mspan *s, u32 slot);
+bool mspan_merge(struct mspan *s);
+bool mspan_word_all_free(const struct mspan *s, u32 w);
+bool mspan_all_free(const struct mspan *s);
+bool mspan_has_free(const struct mspan *s);
+u32 mspan_live(const struct mspan *s);
+bool mspan_slot_live(const struct mspan *s, u32 slot);
+void mspan_set_place(struct mspan *s, enum mspan_place place);
+
+enum tiny_free {
+	TINY_FREED,		/* other objects live in the block, or it is held */
+	TINY_BLOCK_DEAD,	/* the last object died, an mcache holds the block */
+	TINY_SLOT_FREE,		/* the last object died: free the slot */
+};
+
+void tiny_take(struct mspan *s, u32 slot);
+bool tiny_add(struct mspan *s, u32 slot, u32 off, u32 size);
+bool tiny_release(struct mspan *s, u32 slot);
+int tiny_free(struct mspan *s, u32 slot, u32 off);
+u32 tiny_kill(struct mspan *s, u32 slot);
+bool tiny_object_at(const struct mspan *s, u32 slot, u32 off, bool held_used, u32 *start,
+		    u32 *end, bool *live);
+
+#endif /* GOALLOC_MSPAN_H */
