@@ -1,0 +1,645 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Linear and sparse backing (Go: mem.go, mem_linux.go).
+ */
+#include <linux/bitops.h>
+#include <linux/gfp.h>
+#include <linux/highmem.h>
+#include <linux/maple_tree.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/vmalloc.h>
+#include <linux/xarray.h>
+
+#include "backing.h"
+#include "compat.h"
+#include "fixalloc.h"
+#include "mheap.h"
+
+/*
+ * A heap page is one allocation of its own size. Where PAGE_SIZE is larger
+ * than a heap page several of them would have to share one.
+ */
+static_assert(PAGE_SHIFT <= GOALLOC_PAGE_SHIFT);
+#define HEAP_PAGE_ORDER		(GOALLOC_PAGE_SHIFT - PAGE_SHIFT)
+
+struct spanmap goalloc_spanmap;
+GOALLOC_EXPORT_FOR_KUNIT(goalloc_spanmap);
+
+/*
+ * Protects the leaves' block counts and their coming and going. Taken with
+ * interrupts off, in any context but NMI, under no other lock of ours.
+ */
+static DEFINE_RAW_SPINLOCK(spanmap_lock);
+
+/* Mapped spans by kernel address. Written by tasks only, read under RCU. */
+static struct maple_tree mapped_spans = MTREE_INIT(mapped_spans, MT_FLAGS_USE_RCU);
+
+/* Counts a block in its leaf, which is made if need be. */
+static int spanmap_get(unsigned long addr, gfp_t gfp)
+{
+	unsigned long i = (addr - PAGE_OFFSET) >> SPANMAP_LEAF_SHIFT;
+	struct spanmap_leaf *leaf, *new = NULL;
+	unsigned long flags;
+
+	/* Memory that was plugged in since the module was loaded. */
+	if (i >= goalloc_spanmap.nleaves)
+		return -ENOMEM;
+	for (;;) {
+		raw_spin_lock_irqsave(&spanmap_lock, flags);
+		leaf = goalloc_spanmap.leaves[i];
+		if (!leaf && new) {
+			leaf = new;
+			new = NULL;
+			atomic64_add(sizeof(*leaf), &goalloc_spanmap.bytes);
+			/* Readers must not see the leaf before its zeroes. */
+			smp_store_release(&goalloc_spanmap.leaves[i], leaf);
+		}
+		if (leaf)
+			leaf->blocks++;
+		raw_spin_unlock_irqrestore(&spanmap_lock, flags);
+		if (leaf) {
+			kfree(new);
+			return 0;
+		}
+		if (goalloc_should_fail())
+			return -ENOMEM;
+		new = kzalloc(sizeof(*new), (gfp & FIXALLOC_GFP) | __GFP_NOWARN);
+		if (!new)
+			return -ENOMEM;
+	}
+}
+
+static void spanmap_put(unsigned long addr)
+{
+	unsigned long i = (addr - PAGE_OFFSET) >> SPANMAP_LEAF_SHIFT;
+	struct spanmap_leaf *leaf;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&spanmap_lock, flags);
+	leaf = goalloc_spanmap.leaves[i];
+	if (--leaf->blocks)
+		leaf = NULL;
+	else
+		WRITE_ONCE(goalloc_spanmap.leaves[i], NULL);
+	raw_spin_unlock_irqrestore(&spanmap_lock, flags);
+	if (leaf) {
+		atomic64_sub(sizeof(*leaf), &goalloc_spanmap.bytes);
+		kfree_rcu(leaf, rcu);
+	}
+}
+
+/* The span of each heap page of a span; pages of a block are contiguous. */
+static void spanmap_set(unsigned long addr, u64 npages, struct mspan *s)
+{
+	for (; npages; npages--, addr += GOALLOC_PAGE_SIZE) {
+		unsigned long off = addr - PAGE_OFFSET;
+		struct spanmap_leaf *leaf =
+			goalloc_spanmap.leaves[off >> SPANMAP_LEAF_SHIFT];
+
+		/* Pairs with the address dependency in spanOf(). */
+		smp_store_release(&leaf->spans[(off >> GOALLOC_PAGE_SHIFT) &
+					       (SPANMAP_LEAF_PAGES - 1)], s);
+	}
+}
+
+/**
+ * spanOfMapped - finds the mapped span of a kernel address
+ * @addr: any value outside the direct map
+ *
+ * Context: any; preemption off or rcu_read_lock() held as long as the span is
+ * looked at.
+ * Return: the span or NULL.
+ */
+struct mspan *spanOfMapped(unsigned long addr)
+{
+	return mtree_load(&mapped_spans, addr);
+}
+GOALLOC_EXPORT_FOR_KUNIT(spanOfMapped);
+
+/**
+ * backing_mapped_span_at - finds the mapped span of a heap address
+ * @heap: a linear heap
+ * @addr: heap address
+ *
+ * Looks at all mapped spans: for people who read debugfs.
+ *
+ * Context: task; rcu_read_lock() held as long as the span is looked at.
+ * Return: the span or NULL.
+ */
+struct mspan *backing_mapped_span_at(struct goalloc_heap *heap, u64 addr)
+{
+	unsigned long i = 0;
+	struct mspan *s;
+
+	mt_for_each(&mapped_spans, s, i, ULONG_MAX)
+		if (s->heap == heap && addr - s->startAddr < mspan_bytes(s))
+			return s;
+	return NULL;
+}
+
+/* The block a page lies in: its first granule, and its pages. */
+static u32 linear_block(const struct goalloc_chunk *c, u64 addr, u32 *granule)
+{
+	u32 page = goalloc_chunk_page(addr);
+	u32 pages = READ_ONCE(c->palloc.block_pages[page / PALLOC_HALF_PAGES]);
+
+	*granule = pages ? round_down(page, pages) / GOALLOC_GRANULE_PAGES : 0;
+	return pages;
+}
+
+/*
+ * No block of this size is to be had: if nothing but the span lies in the
+ * half chunk, and it fits into smaller blocks, those will do.
+ */
+static bool linear_split(struct goalloc_heap *heap, struct goalloc_chunk *c, struct mspan *s,
+			 u32 pages)
+{
+	u32 first = goalloc_chunk_page(s->startAddr);
+	u32 half = first / PALLOC_HALF_PAGES;
+	bool ok = false;
+	unsigned long flags;
+
+	pages /= 2;
+	if (pages < PALLOC_BLOCK_MIN || first / pages != (first + s->npages - 1) / pages)
+		return false;
+	flags = mheap_lock(heap);
+	if (c->palloc.block_pages[half] == pages * 2 &&
+	    palloc_bits_popcount(&c->palloc.data.alloc, half * PALLOC_HALF_PAGES,
+				 PALLOC_HALF_PAGES) == s->npages)
+		ok = !pagealloc_set_block(&heap->pages, s->startAddr, pages);
+	mheap_unlock(heap, flags);
+	return ok;
+}
+
+static int linear_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
+{
+	struct goalloc_chunk *c = mheap_chunk(heap, s->startAddr);
+	u32 page = goalloc_chunk_page(s->startAddr);
+	u32 pages, g;
+	void *base;
+
+	for (;;) {
+		struct page *block;
+		unsigned int order;
+		unsigned long flags;
+		gfp_t try;
+
+		pages = linear_block(c, s->startAddr, &g);
+		base = READ_ONCE(c->granule[g]);
+		if (base)
+			break;
+
+		/* Large blocks are nice to have, not worth a long search. */
+		order = ilog2(pages) + HEAP_PAGE_ORDER;
+		try = (gfp & FIXALLOC_GFP) | __GFP_NOWARN;
+		if (pages > PALLOC_BLOCK_MIN)
+			try = (try | __GFP_NORETRY) & ~__GFP_RETRY_MAYFAIL;
+		block = goalloc_should_fail() ? NULL : alloc_pages(try, order);
+		if (!block) {
+			if (linear_split(heap, c, s, pages))
+				continue;
+			if (READ_ONCE(c->granule[g]))
+				continue;
+			return -ENOMEM;
+		}
+		base = page_address(block);
+		if (spanmap_get((unsigned long)base, gfp)) {
+			__free_pages(block, order);
+			return -ENOMEM;
+		}
+		if (cmpxchg(&c->granule[g], NULL, base)) {
+			/* Somebody with a span in the same block was first. */
+			spanmap_put((unsigned long)base);
+			__free_pages(block, order);
+			continue;
+		}
+		atomic64_add((u64)pages << GOALLOC_PAGE_SHIFT, &heap->backed);
+
+		/* All of the block is backed now, not only the span. */
+		flags = mheap_lock(heap);
+		heap->pagesReleased -=
+			pagealloc_clear_scavenged(&heap->pages,
+						  round_down(s->startAddr,
+							     (u64)pages << GOALLOC_PAGE_SHIFT),
+						  pages);
+		mheap_unlock(heap, flags);
+		break;
+	}
+	s->base = (unsigned long)base +
+		  ((unsigned long)(page - g * GOALLOC_GRANULE_PAGES) << GOALLOC_PAGE_SHIFT);
+	return 0;
+}
+
+static int mapped_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
+{
+	void *p;
+
+	if (goalloc_should_fail())
+		return -ENOMEM;
+	p = __vmalloc(s->elemsize, (gfp & FIXALLOC_GFP) | __GFP_NOWARN);
+	if (!p)
+		return -ENOMEM;
+	atomic64_add(s->elemsize, &heap->backed);
+	s->base = (unsigned long)p;
+	return 0;
+}
+
+/**
+ * backing_commit - puts memory behind a span (Go: sysUsed)
+ * @heap: the heap
+ * @s: the span, not yet to be found by anybody; its base is set
+ * @gfp: the caller's flags
+ *
+ * On sparse heaps there is nothing to do: memory comes at the first touch.
+ *
+ * Context: as @gfp says; no lock held.
+ * Return: 0, or -ENOMEM and nothing has changed.
+ */
+int backing_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
+{
+	if (heap->backing == BACKING_SPARSE) {
+		s->base = s->startAddr;
+		return 0;
+	}
+	if (s->vmapped)
+		return mapped_commit(heap, s, gfp);
+	s->needzero = 1;
+	return linear_commit(heap, s, gfp);
+}
+
+/**
+ * backing_is_backed - has a linear page a block behind it
+ * @heap: a linear heap
+ * @addr: heap address
+ *
+ * Context: the heap lock held, so that a block that comes just now either is
+ * seen or will clear the scavenged bits itself.
+ * Return: true if so.
+ */
+bool backing_is_backed(struct goalloc_heap *heap, u64 addr)
+{
+	struct goalloc_chunk *c = mheap_chunk(heap, addr);
+	u32 g;
+
+	lockdep_assert_held(&heap->lock);
+	return linear_block(c, addr, &g) && READ_ONCE(c->granule[g]);
+}
+
+/* Sparse heaps: page to span, in the chunks' tables. */
+static int sparse_map(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
+{
+	u64 addr = s->startAddr, end = addr + mspan_bytes(s);
+
+	while (addr < end) {
+		struct goalloc_chunk *c = mheap_chunk(heap, addr);
+		u32 page = goalloc_chunk_page(addr);
+		u32 n = min_t(u64, PALLOC_CHUNK_PAGES - page, (end - addr) >> GOALLOC_PAGE_SHIFT);
+
+		if (n == PALLOC_CHUNK_PAGES) {
+			rcu_assign_pointer(c->whole, s);
+		} else {
+			struct mspan __rcu **spans = READ_ONCE(c->spans);
+
+			if (!spans) {
+				struct mspan __rcu **old;
+
+				spans = (struct mspan __rcu **)
+					persistentalloc(heap, &heap->gc_bytes,
+							PALLOC_CHUNK_PAGES * sizeof(*spans), gfp);
+				if (!spans)
+					return -ENOMEM;
+				old = cmpxchg(&c->spans, NULL, spans);
+				if (old) {
+					persistentfree(&heap->gc_bytes, (void *)spans,
+						       PALLOC_CHUNK_PAGES * sizeof(*spans));
+					spans = old;
+				}
+			}
+			for (; n; n--, page++, addr += GOALLOC_PAGE_SIZE)
+				rcu_assign_pointer(spans[page], s);
+			continue;
+		}
+		addr += PALLOC_CHUNK_SIZE;
+		if (gfpflags_allow_blocking(gfp))
+			cond_resched();
+	}
+	return 0;
+}
+
+static void sparse_unmap(struct goalloc_heap *heap, struct mspan *s)
+{
+	u64 addr = s->startAddr, end = addr + mspan_bytes(s);
+
+	while (addr < end) {
+		struct goalloc_chunk *c = mheap_chunk(heap, addr);
+		u32 page = goalloc_chunk_page(addr);
+		u32 n = min_t(u64, PALLOC_CHUNK_PAGES - page, (end - addr) >> GOALLOC_PAGE_SHIFT);
+
+		if (n == PALLOC_CHUNK_PAGES)
+			RCU_INIT_POINTER(c->whole, NULL);
+		else if (c->spans)
+			for (; n; n--, page++)
+				RCU_INIT_POINTER(c->spans[page], NULL);
+		addr = (addr | (PALLOC_CHUNK_SIZE - 1)) + 1;
+	}
+}
+
+/**
+ * backing_map_span - lets addresses in the span find it (Go: setSpans)
+ * @heap: the heap
+ * @s: the span, backed and otherwise complete
+ * @gfp: the caller's flags
+ *
+ * Context: as @gfp says; no lock held.
+ * Return: 0, or -ENOMEM and the caller calls backing_unmap_span().
+ */
+int backing_map_span(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
+{
+	if (heap->backing == BACKING_SPARSE)
+		return sparse_map(heap, s, gfp);
+	if (s->vmapped) {
+		if (goalloc_should_fail())
+			return -ENOMEM;
+		return mtree_store_range(&mapped_spans, s->base, s->base + s->elemsize - 1, s,
+					 GFP_KERNEL);
+	}
+	spanmap_set(s->base, s->npages, s);
+	return 0;
+}
+
+/**
+ * backing_unmap_span - no address finds the span any more
+ * @heap: the heap
+ * @s: the span
+ *
+ * Context: any but NMI; a task that may sleep for a vmapped span.
+ */
+void backing_unmap_span(struct goalloc_heap *heap, struct mspan *s)
+{
+	if (heap->backing == BACKING_SPARSE)
+		sparse_unmap(heap, s);
+	else if (s->vmapped)
+		mtree_erase(&mapped_spans, s->base);
+	else
+		spanmap_set(s->base, s->npages, NULL);
+}
+
+/*
+ * The scavenged bits of a sparse span's pages say again which of them are not
+ * backed; while they were in use nobody looked at them.
+ */
+static void sparse_decommit(struct goalloc_heap *heap, struct mspan *s)
+{
+	u64 addr = s->startAddr, end = addr + mspan_bytes(s);
+
+	while (addr < end) {
+		u64 next = min_t(u64, end, (addr | (PALLOC_CHUNK_SIZE - 1)) + 1);
+		unsigned long i, last = goalloc_page_index(next - 1);
+		unsigned long flags;
+		void *entry;
+
+		flags = mheap_lock(heap);
+		pagealloc_set_scavenged(&heap->pages, addr, (next - addr) >> GOALLOC_PAGE_SHIFT);
+		xa_for_each_range(&heap->sparse, i, entry, goalloc_page_index(addr), last)
+			pagealloc_clear_scavenged(&heap->pages, goalloc_page_addr(i), 1);
+		mheap_unlock(heap, flags);
+		addr = next;
+	}
+}
+
+/**
+ * backing_decommit - gives back what only this span has
+ * @heap: the heap
+ * @s: the span, which nobody finds any more
+ *
+ * The pages of a mapped span go. Blocks and sparse pages stay with the heap's
+ * idle pages, and the scavenged bits of a sparse run are right afterwards.
+ *
+ * Context: any but NMI; a task that may sleep for a vmapped span.
+ */
+void backing_decommit(struct goalloc_heap *heap, struct mspan *s)
+{
+	if (heap->backing == BACKING_SPARSE) {
+		sparse_decommit(heap, s);
+	} else if (s->vmapped) {
+		vfree((void *)s->base);
+		atomic64_sub(s->elemsize, &heap->backed);
+	}
+}
+
+/* A backed page of a sparse heap, with a reference, or NULL. */
+static struct page *sparse_get(struct goalloc_heap *heap, u64 addr)
+{
+	struct page *page;
+
+	xa_lock(&heap->sparse);
+	page = xa_load(&heap->sparse, goalloc_page_index(addr));
+	if (page)
+		get_page(page);
+	xa_unlock(&heap->sparse);
+	return page;
+}
+
+/*
+ * First touch. The span may be on its way back to the heap meanwhile: then the
+ * page belongs to idle memory, which must say that it is backed.
+ */
+static struct page *sparse_back(struct goalloc_heap *heap, u64 addr)
+{
+	struct page *page;
+	unsigned long flags;
+	bool gone;
+	int err;
+
+	if (goalloc_should_fail())
+		return NULL;
+	page = alloc_pages(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_COMP | __GFP_NOWARN,
+			   HEAP_PAGE_ORDER);
+	if (!page)
+		return NULL;
+	get_page(page);
+	err = xa_insert(&heap->sparse, goalloc_page_index(addr), page, GFP_KERNEL_ACCOUNT);
+	if (err) {
+		__free_pages(page, HEAP_PAGE_ORDER);
+		put_page(page);
+		return err == -EBUSY ? sparse_get(heap, addr) : NULL;
+	}
+	atomic64_add(GOALLOC_PAGE_SIZE, &heap->backed);
+
+	rcu_read_lock();
+	gone = !spanOfHeap(heap, addr);
+	rcu_read_unlock();
+	if (unlikely(gone)) {
+		u64 base = round_down(addr, GOALLOC_PAGE_SIZE);
+
+		flags = mheap_lock(heap);
+		if (pagealloc_clear_scavenged(&heap->pages, base, 1) &&
+		    !palloc_bits_test(&pagealloc_chunk(&heap->pages, base)->data.alloc,
+				      goalloc_chunk_page(base)))
+			heap->pagesReleased--;
+		mheap_unlock(heap, flags);
+	}
+	return page;
+}
+
+/**
+ * backing_sparse_iter - moves bytes between a sparse heap and a caller
+ * @heap: the heap
+ * @addr: heap address to begin at
+ * @iter: the caller's memory
+ * @write: to the heap, else from it
+ *
+ * Reading a page that was never touched gives zeroes and does not back it.
+ *
+ * Context: task, sleeps.
+ * Return: bytes moved, fewer than wanted where spans in use end, the caller's
+ * memory faults or a fatal signal comes; if none, -EFAULT, -ENOMEM or -EINTR.
+ */
+ssize_t backing_sparse_iter(struct goalloc_heap *heap, u64 addr, struct iov_iter *iter,
+			    bool write)
+{
+	ssize_t done = 0, err = 0;
+
+	while (iov_iter_count(iter)) {
+		size_t off = addr & (GOALLOC_PAGE_SIZE - 1);
+		size_t want = min_t(size_t, GOALLOC_PAGE_SIZE - off, iov_iter_count(iter));
+		struct page *page;
+		size_t n;
+		bool used;
+
+		rcu_read_lock();
+		used = spanOfHeap(heap, addr);
+		rcu_read_unlock();
+		if (!used) {
+			err = -EFAULT;
+			break;
+		}
+		if (fatal_signal_pending(current)) {
+			err = -EINTR;
+			break;
+		}
+		page = sparse_get(heap, addr);
+		if (!page && write) {
+			page = sparse_back(heap, addr);
+			if (!page) {
+				err = -ENOMEM;
+				break;
+			}
+		}
+		if (!page)
+			n = iov_iter_zero(want, iter);
+		else if (write)
+			n = copy_page_from_iter(page, off, want, iter);
+		else
+			n = copy_page_to_iter(page, off, want, iter);
+		if (page)
+			put_page(page);
+		done += n;
+		addr += n;
+		if (n < want) {
+			err = -EFAULT;
+			break;
+		}
+		cond_resched();
+	}
+	return done ?: err;
+}
+
+/**
+ * backing_zero - makes a range zero
+ * @heap: the heap
+ * @addr: where, in the address space the heap's objects have
+ * @len: bytes
+ *
+ * Of a sparse heap only pages that are backed are touched.
+ *
+ * Context: any; preemption on if @len is large.
+ */
+void backing_zero(struct goalloc_heap *heap, unsigned long addr, u64 len)
+{
+	unsigned long i;
+	void *entry;
+
+	if (heap->backing == BACKING_LINEAR) {
+		memset((void *)addr, 0, len);
+		return;
+	}
+	xa_for_each_range(&heap->sparse, i, entry, goalloc_page_index(addr),
+			  goalloc_page_index(addr + len - 1)) {
+		u64 page = goalloc_page_addr(i);
+		u64 from = max_t(u64, page, addr);
+		u64 to = min_t(u64, page + GOALLOC_PAGE_SIZE, addr + len);
+
+		memset(page_address(entry) + (from - page), 0, to - from);
+	}
+}
+
+/**
+ * backing_destroy - gives all memory of a heap back
+ * @heap: the heap, whose spans are gone and whose chunks are not
+ *
+ * Context: task, sleeps.
+ */
+void backing_destroy(struct goalloc_heap *heap)
+{
+	unsigned long i;
+	void *entry;
+	u64 addr;
+
+	if (heap->backing == BACKING_SPARSE) {
+		xa_for_each(&heap->sparse, i, entry) {
+			put_page(entry);
+			atomic64_sub(GOALLOC_PAGE_SIZE, &heap->backed);
+			if (!(i & 1023))
+				cond_resched();
+		}
+		xa_destroy(&heap->sparse);
+		return;
+	}
+	for (addr = GOALLOC_HEAP_BASE; addr < heap->curArena; addr += PALLOC_CHUNK_SIZE) {
+		struct goalloc_chunk *c = mheap_chunk(heap, addr);
+		u32 g;
+
+		for (g = 0; c && g < GOALLOC_CHUNK_GRANULES; g++) {
+			u32 pages = c->palloc.block_pages[g * GOALLOC_GRANULE_PAGES /
+							  PALLOC_HALF_PAGES];
+			void *base = c->granule[g];
+
+			if (!base)
+				continue;
+			spanmap_put((unsigned long)base);
+			free_pages((unsigned long)base, ilog2(pages) + HEAP_PAGE_ORDER);
+			atomic64_sub((u64)pages << GOALLOC_PAGE_SHIFT, &heap->backed);
+		}
+		cond_resched();
+	}
+}
+
+/**
+ * backing_module_init - makes the index over the direct map
+ *
+ * Context: task, sleeps.
+ * Return: 0 or -ENOMEM.
+ */
+int backing_module_init(void)
+{
+	unsigned long bytes = (unsigned long)high_memory - PAGE_OFFSET;
+
+	goalloc_spanmap.nleaves = DIV_ROUND_UP(bytes, 1UL << SPANMAP_LEAF_SHIFT);
+	goalloc_spanmap.leaves = kvcalloc(goalloc_spanmap.nleaves,
+					  sizeof(*goalloc_spanmap.leaves), GFP_KERNEL);
+	return goalloc_spanmap.leaves ? 0 : -ENOMEM;
+}
+
+/**
+ * backing_module_exit - frees the index
+ *
+ * Context: task, sleeps; no heap is left.
+ */
+void backing_module_exit(void)
+{
+	mtree_destroy(&mapped_spans);
+	kvfree(goalloc_spanmap.leaves);
+}

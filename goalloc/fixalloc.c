@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Metadata, counted (Go: mfixalloc.go, and persistentalloc of malloc.go).
+ */
+#include <linux/mm.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+/* Does not include what it needs before 6.2. */
+#include <linux/fault-inject.h>
+
+#include "compat.h"
+#include "fixalloc.h"
+#include "mcache.h"
+#include "mheap.h"
+
+/*
+ * Span records by how many words they have room for. 4 words hold 128 slots:
+ * all classes from 64 bytes up; 16 words 512: 16 to 48 bytes; 32 words 1024:
+ * 8 bytes.
+ */
+enum {
+	SPAN_WORDS_4,
+	SPAN_WORDS_16,
+	SPAN_WORDS_32,
+	SPAN_TINY,
+	SPAN_CACHES,
+};
+
+static const struct {
+	const char *name;
+	unsigned int size;
+} span_layout[SPAN_CACHES] = {
+	[SPAN_WORDS_4]	= { "goalloc_mspan_4",
+			    sizeof(struct mspan) + 4 * sizeof(union mspan_word) },
+	[SPAN_WORDS_16]	= { "goalloc_mspan_16",
+			    sizeof(struct mspan) + 16 * sizeof(union mspan_word) },
+	[SPAN_WORDS_32]	= { "goalloc_mspan_32",
+			    sizeof(struct mspan) + 32 * sizeof(union mspan_word) },
+	[SPAN_TINY]	= { "goalloc_mspan_tiny",
+			    sizeof(struct mspan) + 16 * sizeof(union mspan_word) +
+			    sizeof(struct tiny_blocks) },
+};
+
+static struct kmem_cache *span_cache[SPAN_CACHES];
+static struct kmem_cache *mcache_cache;
+static struct kmem_cache *chunk_cache;
+
+#ifdef CONFIG_FAULT_INJECTION
+/*
+ * The kernel's fault injection decides. Tests set it to let the n-th
+ * allocation from now on fail.
+ */
+static DECLARE_FAULT_ATTR(fail_goalloc);
+
+/**
+ * goalloc_should_fail - is this allocation to fail for a test
+ *
+ * Context: any.
+ * Return: true if so.
+ */
+bool goalloc_should_fail(void)
+{
+	return should_fail(&fail_goalloc, 1);
+}
+GOALLOC_EXPORT_FOR_KUNIT(goalloc_should_fail);
+
+/**
+ * goalloc_fail_nth - makes one allocation fail
+ * @nth: which one from now on, 1 for the next; 0 for none
+ *
+ * Context: task.
+ */
+void goalloc_fail_nth(int nth)
+{
+	fail_goalloc.verbose = 0;
+	fail_goalloc.interval = 1;
+	fail_goalloc.probability = nth ? 100 : 0;
+	atomic_set(&fail_goalloc.space, nth ? nth - 1 : 0);
+	atomic_set(&fail_goalloc.times, nth ? 1 : 0);
+}
+GOALLOC_EXPORT_FOR_KUNIT(goalloc_fail_nth);
+
+/**
+ * goalloc_fail_left - has the failure happened yet
+ *
+ * Context: task.
+ * Return: how many are still to come, 0 or 1.
+ */
+int goalloc_fail_left(void)
+{
+	return atomic_read(&fail_goalloc.times);
+}
+GOALLOC_EXPORT_FOR_KUNIT(goalloc_fail_left);
+#endif
+
+static unsigned int mspan_layout(spanClass spc)
+{
+	u16 n;
+
+	if (spc < 2)
+		return SPAN_WORDS_4;
+	if (spc == GOALLOC_TINY_SPAN_CLASS)
+		return SPAN_TINY;
+	n = goalloc_class_to_nelems[spanclass_sizeclass(spc)];
+	if (n <= 4 * MSPAN_WORD_SLOTS)
+		return SPAN_WORDS_4;
+	return n <= 16 * MSPAN_WORD_SLOTS ? SPAN_WORDS_16 : SPAN_WORDS_32;
+}
+
+static gfp_t meta_gfp(const struct goalloc_heap *heap, gfp_t gfp)
+{
+	gfp &= FIXALLOC_GFP;
+	if (heap->backing == BACKING_SPARSE)
+		gfp |= __GFP_ACCOUNT;
+	return gfp | __GFP_ZERO | __GFP_NOWARN;
+}
+
+/**
+ * fixalloc_mspan - makes a span record
+ * @heap: the heap it counts for
+ * @spc: span class, which decides its size
+ * @gfp: the caller's flags
+ *
+ * Context: as @gfp says.
+ * Return: a zeroed record or NULL.
+ */
+struct mspan *fixalloc_mspan(struct goalloc_heap *heap, spanClass spc, gfp_t gfp)
+{
+	unsigned int l = mspan_layout(spc);
+	struct mspan *s;
+
+	if (goalloc_should_fail())
+		return NULL;
+	s = kmem_cache_alloc(span_cache[l], meta_gfp(heap, gfp));
+	if (!s)
+		return NULL;
+	if (l == SPAN_TINY)
+		s->tiny = (void *)&s->words[16];
+	s->spanclass = spc;
+	atomic64_add(span_layout[l].size, &heap->mspan_bytes);
+	return s;
+}
+GOALLOC_EXPORT_FOR_KUNIT(fixalloc_mspan);
+
+static void mspan_rcu_free(struct rcu_head *head)
+{
+	struct mspan *s = container_of(head, struct mspan, rcu);
+
+	kmem_cache_free(span_cache[mspan_layout(s->spanclass)], s);
+}
+
+/**
+ * fixalloc_mspan_free - frees a span record that others may still look at
+ * @heap: the heap it counted for
+ * @s: the record, which can no longer be found
+ *
+ * Context: any but NMI. The memory goes after an RCU grace period.
+ */
+void fixalloc_mspan_free(struct goalloc_heap *heap, struct mspan *s)
+{
+	atomic64_sub(span_layout[mspan_layout(s->spanclass)].size, &heap->mspan_bytes);
+	call_rcu(&s->rcu, mspan_rcu_free);
+}
+
+/**
+ * fixalloc_mspan_free_now - frees a span record that nobody has seen
+ * @heap: the heap it counted for
+ * @s: the record
+ *
+ * Context: any but NMI.
+ */
+void fixalloc_mspan_free_now(struct goalloc_heap *heap, struct mspan *s)
+{
+	atomic64_sub(span_layout[mspan_layout(s->spanclass)].size, &heap->mspan_bytes);
+	mspan_rcu_free(&s->rcu);
+}
+GOALLOC_EXPORT_FOR_KUNIT(fixalloc_mspan_free_now);
+
+/**
+ * fixalloc_mcache - makes an mcache
+ * @heap: the heap it counts for
+ * @gfp: the caller's flags
+ *
+ * Context: as @gfp says.
+ * Return: a zeroed mcache or NULL.
+ */
+struct mcache *fixalloc_mcache(struct goalloc_heap *heap, gfp_t gfp)
+{
+	struct mcache *mc;
+
+	if (goalloc_should_fail())
+		return NULL;
+	mc = kmem_cache_alloc(mcache_cache, meta_gfp(heap, gfp));
+	if (mc)
+		atomic64_add(sizeof(*mc), &heap->mcache_bytes);
+	return mc;
+}
+
+/**
+ * fixalloc_mcache_free - frees an mcache that nobody can find any more
+ * @heap: the heap it counted for
+ * @mc: the mcache
+ *
+ * Context: any but NMI.
+ */
+void fixalloc_mcache_free(struct goalloc_heap *heap, struct mcache *mc)
+{
+	atomic64_sub(sizeof(*mc), &heap->mcache_bytes);
+	kmem_cache_free(mcache_cache, mc);
+}
+
+/**
+ * fixalloc_chunk - makes a chunk's table
+ * @heap: the heap it counts for
+ * @gfp: the caller's flags
+ *
+ * Context: as @gfp says.
+ * Return: a zeroed table or NULL.
+ */
+struct goalloc_chunk *fixalloc_chunk(struct goalloc_heap *heap, gfp_t gfp)
+{
+	struct goalloc_chunk *c;
+
+	if (goalloc_should_fail())
+		return NULL;
+	c = kmem_cache_alloc(chunk_cache, meta_gfp(heap, gfp));
+	if (c)
+		atomic64_add(sizeof(*c), &heap->gc_bytes);
+	return c;
+}
+
+/**
+ * fixalloc_chunk_free - frees a chunk's table that nobody can find any more
+ * @heap: the heap it counted for
+ * @c: the chunk
+ *
+ * Context: any but NMI.
+ */
+void fixalloc_chunk_free(struct goalloc_heap *heap, struct goalloc_chunk *c)
+{
+	atomic64_sub(sizeof(*c), &heap->gc_bytes);
+	kmem_cache_free(chunk_cache, c);
+}
+
+/**
+ * persistentalloc - makes a table
+ * @heap: the heap it is for
+ * @stat: the counter of bytes it counts in
+ * @size: bytes, at most 4 KiB
+ * @gfp: the caller's flags
+ *
+ * Context: as @gfp says.
+ * Return: zeroed memory or NULL.
+ */
+void *persistentalloc(struct goalloc_heap *heap, atomic64_t *stat, size_t size, gfp_t gfp)
+{
+	void *p;
+
+	if (goalloc_should_fail())
+		return NULL;
+	p = kmalloc(size, meta_gfp(heap, gfp));
+	if (p)
+		atomic64_add(size, stat);
+	return p;
+}
+
+/**
+ * persistentfree - frees a table
+ * @stat: the counter it counts in
+ * @p: the table or NULL
+ * @size: its bytes
+ *
+ * Context: any but NMI.
+ */
+void persistentfree(atomic64_t *stat, const void *p, size_t size)
+{
+	if (!p)
+		return;
+	atomic64_sub(size, stat);
+	kfree(p);
+}
+
+/**
+ * fixalloc_module_init - makes the caches
+ *
+ * Context: task, sleeps.
+ * Return: 0 or -ENOMEM.
+ */
+int fixalloc_module_init(void)
+{
+	int i;
+
+	for (i = 0; i < SPAN_CACHES; i++) {
+		span_cache[i] = kmem_cache_create(span_layout[i].name, span_layout[i].size, 0,
+						  SLAB_HWCACHE_ALIGN, NULL);
+		if (!span_cache[i])
+			goto fail;
+	}
+	mcache_cache = kmem_cache_create("goalloc_mcache", sizeof(struct mcache), 0,
+					 SLAB_HWCACHE_ALIGN, NULL);
+	chunk_cache = kmem_cache_create("goalloc_chunk", sizeof(struct goalloc_chunk), 0, 0,
+					NULL);
+	if (mcache_cache && chunk_cache)
+		return 0;
+fail:
+	fixalloc_module_exit();
+	return -ENOMEM;
+}
+
+/**
+ * fixalloc_module_exit - frees the caches
+ *
+ * Context: task, sleeps. Waits for the records that RCU still keeps.
+ */
+void fixalloc_module_exit(void)
+{
+	int i;
+
+	rcu_barrier();
+	kmem_cache_destroy(chunk_cache);
+	kmem_cache_destroy(mcache_cache);
+	for (i = 0; i < SPAN_CACHES; i++)
+		kmem_cache_destroy(span_cache[i]);
+}

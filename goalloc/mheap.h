@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Heaps: address space, arenas, spans of pages (Go: mheap.go).
+ *
+ * Go has one mheap; here each heap is one, with its own addresses from
+ * GOALLOC_HEAP_BASE on. An address finds its span in O(1) steps: arena table
+ * (two levels, as Go's arenas on big address spaces), arena, chunk,
+ * spans[page].
+ *
+ * Lock order, outermost first:
+ *
+ *	1. goalloc_heaps_mutex	the list of heaps, their making and end
+ *	2. mcentral.lock	one class's spans
+ *	3. goalloc_heap.lock	pages, arenas' growth, the list of all spans
+ *
+ * 2 and 3 are raw, held for short and bounded sections with interrupts off,
+ * and under neither is memory allocated or freed, user memory touched, or
+ * anything waited for.
+ */
+#ifndef GOALLOC_MHEAP_H
+#define GOALLOC_MHEAP_H
+
+#include <linux/atomic.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/rcupdate.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+#include <linux/goalloc.h>
+
+#include "layout.h"
+#include "mcache.h"
+#include "mcentral.h"
+#include "mspan.h"
+#include "pagealloc.h"
+
+struct dentry;
+
+#define GOALLOC_ARENA_L2_BITS	7
+#define GOALLOC_ARENA_L2	(1 << GOALLOC_ARENA_L2_BITS)
+#define GOALLOC_ARENA_L1	\
+	(1 << (GOALLOC_HEAP_SHIFT - GOALLOC_ARENA_SHIFT - GOALLOC_ARENA_L2_BITS))
+
+/* 128 KiB: the smallest block a linear chunk is backed with. */
+#define GOALLOC_GRANULE_SHIFT	17
+#define GOALLOC_GRANULE_PAGES	(1 << (GOALLOC_GRANULE_SHIFT - GOALLOC_PAGE_SHIFT))
+#define GOALLOC_CHUNK_GRANULES	(1 << (PALLOC_CHUNK_SHIFT - GOALLOC_GRANULE_SHIFT))
+#define GOALLOC_BLOCK_PAGES_MAX	256	/* 2 MiB */
+
+enum goalloc_backing {
+	BACKING_LINEAR,		/* kernel heaps: objects have kernel pointers */
+	BACKING_SPARSE,		/* file heaps: objects have heap addresses only */
+};
+
+/**
+ * struct goalloc_chunk - 4 MiB of a heap's address space
+ * @palloc: its part of the page allocator (heap lock)
+ * @whole: the span that covers all of the chunk, or NULL
+ * @spans: the span of each page, or NULL; sparse heaps only, built when the
+ *	first span that is not @whole comes
+ * @granule: linear heaps: kernel address behind each 128 KiB, or NULL.
+ *	Installed by compare-and-swap of a block's first granule.
+ */
+struct goalloc_chunk {
+	struct palloc_chunk palloc;
+	struct mspan __rcu *whole;
+	struct mspan __rcu **spans;
+	void *granule[GOALLOC_CHUNK_GRANULES];
+};
+
+/* Go's heapArena. */
+struct goalloc_arena {
+	struct goalloc_chunk *chunks[GOALLOC_ARENA_CHUNKS];
+};
+
+struct goalloc_arena_l2 {
+	struct goalloc_arena *arenas[GOALLOC_ARENA_L2];
+};
+
+/* Bad frees and what was done about them. See Documentation for each. */
+enum goalloc_fault {
+	GOALLOC_FAULT_DOUBLE,		/* freed already */
+	GOALLOC_FAULT_STRAY,		/* not an object's first byte */
+	GOALLOC_FAULT_WILD,		/* in no span in use */
+	GOALLOC_FAULT_LATE,		/* double free found when a word was merged */
+	GOALLOC_NUM_FAULTS,
+};
+
+/**
+ * struct goalloc_heap - Go's mheap
+ * @lock: protects what is marked (lock)
+ * @backing: kind of heap
+ * @id: number in debugfs
+ * @name: shown to people
+ * @pages: the page allocator (lock)
+ * @arenas: address to arena; entries are installed by compare-and-swap
+ * @curArena: where the address space not yet given to @pages begins (lock)
+ * @limit: soft limit in bytes
+ * @max: hard limit in bytes of pages in spans
+ * @gc_percent: GOGC
+ * @pagesInUse: heap pages in spans (lock)
+ * @pagesSys: heap pages of address space given to @pages (lock)
+ * @pagesReleased: of those idle and not backed (lock)
+ * @allspans: every span in use (lock)
+ * @nspans: how many (lock)
+ * @locks: how often @lock was taken (lock)
+ * @backed: bytes of memory behind the heap
+ * @largeAlloc: bytes of large objects made; @largeAllocCount, @largeFree and
+ *	@largeFreeCount likewise
+ * @frees: frees of CPUs that have no mcache for the heap
+ * @tinyfrees: likewise, tiny objects
+ * @faults: bad frees by kind
+ * @lookups: QUERYs
+ * @mspan_bytes: span records
+ * @mcache_bytes: mcaches
+ * @gc_bytes: arenas, chunks, marks; the page allocator counts its own nodes
+ * @other_bytes: the heap's own struct and per-CPU pointers, tables of vmapped
+ *	spans
+ * @sweepgen: Go's; moves by 2 a cycle (I5)
+ * @sweepdone: no unswept span is left
+ * @pagesSwept: pages swept this cycle
+ * @sweepPagesPerByte: proportional sweeping, in 2^-32 pages a byte
+ * @sweepSpanBytes: bytes of spans handed out this cycle
+ * @sweepIndex: mcentral the next sweeper begins with
+ * @bgsweep: the background sweeper
+ * @num_gc: cycles begun
+ * @num_forced_gc: of those the ones asked for
+ * @last_gc: when
+ * @pause_total_ns: how long the heap stood still for them
+ * @mcache: per-CPU mcaches
+ * @sparse: sparse heaps: backed heap pages by number, struct page of each
+ * @list: in the list of all heaps (goalloc_heaps_mutex)
+ * @debugfs: its directory
+ * @central: by span class; built with the heap's first object
+ */
+struct goalloc_heap {
+	raw_spinlock_t lock;
+	enum goalloc_backing backing;
+	u32 id;
+	char name[48];
+
+	struct pagealloc pages;
+	struct goalloc_arena_l2 *arenas[GOALLOC_ARENA_L1];
+	u64 curArena;
+	u64 limit;
+	u64 max;
+	u64 gc_percent;
+	u64 pagesInUse;
+	u64 pagesSys;
+	u64 pagesReleased;
+	struct list_head allspans;
+	u64 nspans;
+	u64 locks;
+
+	atomic64_t backed;
+	atomic64_t largeAlloc;
+	atomic64_t largeAllocCount;
+	atomic64_t largeFree;
+	atomic64_t largeFreeCount;
+	atomic64_t frees[GOALLOC_NUM_CENTRALS];
+	atomic64_t tinyfrees;
+	atomic64_t faults[GOALLOC_NUM_FAULTS];
+	atomic64_t lookups;
+	atomic64_t mspan_bytes;
+	atomic64_t mcache_bytes;
+	atomic64_t gc_bytes;
+	atomic64_t other_bytes;
+
+	u32 sweepgen;
+	bool sweepdone;
+	atomic64_t pagesSwept;
+	u64 sweepPagesPerByte;
+	atomic64_t sweepSpanBytes;
+	u32 sweepIndex;
+	struct delayed_work bgsweep;
+	u64 num_gc;
+	u64 num_forced_gc;
+	u64 last_gc;
+	u64 pause_total_ns;
+
+	struct mcache_pcpu __percpu *mcache;
+	struct xarray sparse;
+	struct list_head list;
+	struct dentry *debugfs;
+
+	struct mcentral *central;
+};
+
+extern struct mutex goalloc_heaps_mutex;
+extern struct list_head goalloc_heaps;
+extern struct goalloc_heap *goalloc_kernel_heap;	/* heap 0 */
+extern struct workqueue_struct *goalloc_wq;
+extern bool goalloc_panic_on_fault;
+
+int mheap_module_init(void);
+void mheap_module_exit(void);
+
+/* Making and ending: sleep. @quiet: what is left at the end is no leak. */
+struct goalloc_heap *mheap_create(const struct goalloc_heap_params *params,
+				  enum goalloc_backing backing);
+void mheap_destroy(struct goalloc_heap *heap, bool quiet);
+bool mheap_build_central(struct goalloc_heap *heap, gfp_t gfp);
+
+struct mspan *mheap_alloc_span(struct goalloc_heap *heap, u64 npages, u64 align_pages,
+			       spanClass spc, u64 elemsize, gfp_t gfp);
+void mheap_return_span(struct mspan *s);
+void mheap_free_span(struct mspan *s);
+struct goalloc_chunk *mheap_chunk(struct goalloc_heap *heap, u64 addr);
+struct mspan *spanOfHeap(struct goalloc_heap *heap, u64 addr);
+unsigned long mheap_lock(struct goalloc_heap *heap);
+void mheap_unlock(struct goalloc_heap *heap, unsigned long flags);
+void mheap_fault(struct goalloc_heap *heap, enum goalloc_fault fault);
+
+#endif /* GOALLOC_MHEAP_H */
