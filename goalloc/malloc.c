@@ -1,0 +1,682 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tiny, small and large objects, and the kernel API (Go: malloc.go).
+ *
+ * The map of the whole, for an object of a heap:
+ *
+ *	malloc.c	which path: tiny, small, large; free
+ *	sizeclass.c	small sizes to size classes
+ *	mcache.c	each CPU and context: a span of each class to take from
+ *	mcentral.c	each class: the spans that no mcache has
+ *	mheap.c		the heap: spans from runs of pages, addresses to spans
+ *	pagealloc.c	runs of pages: a radix tree over bitmaps (pallocbits.c)
+ *	backing.c	memory behind pages: alloc_pages()
+ *	mspan.c		slots, and who may write their bits
+ *	sweep.c		slots that a cycle found dead
+ *	fixalloc.c	memory for the records of all of these
+ *	mstats.c	the books
+ *	chardev.c	/dev/goalloc, debugfs.c	what goes on, main.c the module
+ */
+#include <linux/align.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/preempt.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "backing.h"
+#include "compat.h"
+#include "malloc.h"
+#include "mcache.h"
+#include "mheap.h"
+#include "mspan.h"
+#include "sweep.h"
+
+/* A request for more than any address space has. */
+#define MALLOC_MAX	GOALLOC_HEAP_SPACE
+
+/* Objects that one preemption-off section of a bulk call handles. */
+#define BULK_BATCH	32
+
+static __always_inline struct mcache *this_mcache(struct goalloc_heap *heap,
+						  enum mcache_context ctx)
+{
+	return this_cpu_ptr(heap->mcache)->ctx[ctx];
+}
+
+/* Takes a slot of a class. */
+static __always_inline unsigned long malloc_small(struct goalloc_heap *heap, spanClass spc,
+						  gfp_t gfp)
+{
+	struct mspan *span;
+	unsigned long v;
+
+	preempt_disable();
+	v = nextFreeFast(&this_mcache(heap, mcache_context())->alloc[spc]);
+	preempt_enable();
+	if (unlikely(!v)) {
+		v = mcache_next_free(heap, spc, gfp, &span);
+		if (v)
+			preempt_enable();
+	}
+	return v;
+}
+
+/* What a tiny object's address is a multiple of, by its size, as in Go. */
+static u32 tiny_align(u32 off, u32 size)
+{
+	if (!(size & 7))
+		return ALIGN(off, 8);
+	if (!(size & 3))
+		return ALIGN(off, 4);
+	if (!(size & 1))
+		return ALIGN(off, 2);
+	return off;
+}
+
+/*
+ * Packs the object behind the last one of this mcache's tiny block. If it does
+ * not fit, a new block is taken, and of the two the emptier one is kept.
+ */
+static unsigned long malloc_tiny(struct goalloc_heap *heap, u32 size, gfp_t gfp)
+{
+	struct mcache *mc;
+	struct mcache_alloc *a;
+	unsigned long v;
+	struct mspan *s;
+	u32 off, slot;
+
+	preempt_disable();
+	mc = this_mcache(heap, mcache_context());
+	a = &mc->alloc[GOALLOC_TINY_SPAN_CLASS];
+	off = tiny_align(mc->tinyoffset, size);
+	if (mc->tiny && off + size <= GOALLOC_TINY_SIZE) {
+		v = mc->tiny + off;
+		mc->tinyoffset = off + size;
+		/* The block counts as a slot taken while an object lives in it. */
+		if (tiny_add(a->span, mc->tinyslot, off, size))
+			a->nmalloc++;
+		mc->tinyallocs++;
+		preempt_enable();
+		return v;
+	}
+
+	v = nextFreeFast(a);
+	if (unlikely(!v)) {
+		preempt_enable();
+		v = mcache_next_free(heap, GOALLOC_TINY_SPAN_CLASS, gfp, &s);
+		if (!v)
+			return 0;
+		mc = this_mcache(heap, mcache_context());
+		a = &mc->alloc[GOALLOC_TINY_SPAN_CLASS];
+	}
+	s = a->span;
+	slot = (v - s->base) / GOALLOC_TINY_SIZE;
+	tiny_take(s, slot);
+	tiny_add(s, slot, 0, size);
+	mc->tinyallocs++;
+	if (!mc->tiny || size < mc->tinyoffset) {
+		mcache_release_tiny(mc);
+		mc->tiny = v;
+		mc->tinyslot = slot;
+		mc->tinyoffset = size;
+	} else {
+		/* The object lives, so this cannot free the slot. */
+		tiny_release(s, slot);
+	}
+	preempt_enable();
+	return v;
+}
+
+/* A span of its own. Large objects are rare: everything counts in the heap. */
+static unsigned long malloc_large(struct goalloc_heap *heap, u64 size, u64 align, bool noscan,
+				  bool zero, gfp_t gfp)
+{
+	u64 npages = DIV_ROUND_UP_ULL(size, GOALLOC_PAGE_SIZE);
+	u64 align_pages = align > GOALLOC_PAGE_SIZE ? align >> GOALLOC_PAGE_SHIFT : 1;
+	u64 bytes = npages << GOALLOC_PAGE_SHIFT;
+	struct mspan *s;
+	unsigned long v;
+
+	if (unlikely(in_nmi()) || !mheap_build_central(heap, gfp))
+		return 0;
+	deductSweepCredit(heap, bytes);
+	s = mheap_alloc_span(heap, npages, align_pages, makeSpanClass(0, noscan), bytes, gfp);
+	if (!s)
+		return 0;
+	v = s->base;
+	if (zero && s->needzero)
+		backing_zero(heap, v, bytes);
+	s->words[0].free = 0;
+	atomic64_add(bytes, &heap->largeAlloc);
+	atomic64_inc(&heap->largeAllocCount);
+	mcentral_put(s->central, s);
+	return v;
+}
+
+/*
+ * The smallest class that holds the size and whose slots are all aligned. Span
+ * bases are aligned to a heap page.
+ */
+static u8 aligned_class(u32 size, u32 align)
+{
+	u8 class = goalloc_size_to_class(size);
+
+	while (class < GOALLOC_NUM_SIZE_CLASSES && goalloc_class_to_size[class] % align)
+		class++;
+	return class;
+}
+
+/**
+ * mallocgc - makes an object (Go: mallocgc)
+ * @heap: the heap
+ * @size: bytes
+ * @align: what its address is to be a multiple of, a power of two; 0 for what
+ *	its size gives
+ * @flags: GOALLOC_SCAN, GOALLOC_UNINIT
+ * @gfp: how to get memory
+ * @addr: the object's address: a kernel address, or a heap address on a sparse
+ *	heap; GOALLOC_ZERO_ADDR for 0 bytes
+ * @usable: bytes of it that may be used
+ *
+ * Context: any, as @gfp says; from NMI it fails.
+ * Return: 0, -EFBIG if no address space is that large, or -ENOMEM.
+ */
+int mallocgc(struct goalloc_heap *heap, u64 size, u64 align, u32 flags, gfp_t gfp,
+	     unsigned long *addr, u64 *usable)
+{
+	bool noscan = !(flags & GOALLOC_SCAN), zero = !(flags & GOALLOC_UNINIT);
+	unsigned long v;
+	u8 class;
+
+	if (!size) {
+		*addr = GOALLOC_ZERO_ADDR;
+		*usable = 0;
+		return 0;
+	}
+	if (size > MALLOC_MAX)
+		return -EFBIG;
+
+	if (noscan && size < GOALLOC_TINY_SIZE && align <= 1) {
+		v = malloc_tiny(heap, size, gfp);
+		*usable = size;
+	} else if (size <= GOALLOC_MAX_SMALL_SIZE && align <= GOALLOC_PAGE_SIZE &&
+		   (class = aligned_class(size, align ?: 1)) < GOALLOC_NUM_SIZE_CLASSES) {
+		v = malloc_small(heap, makeSpanClass(class, noscan), gfp);
+		*usable = goalloc_class_to_size[class];
+	} else {
+		v = malloc_large(heap, size, align, noscan, zero, gfp);
+		*usable = round_up(size, GOALLOC_PAGE_SIZE);
+		zero = false;
+	}
+	if (!v)
+		return -ENOMEM;
+	if (zero)
+		backing_zero(heap, v, *usable);
+	*addr = v;
+	return 0;
+}
+GOALLOC_EXPORT_FOR_KUNIT(mallocgc);
+
+/*
+ * A slot or an object of this class was freed here. Counted in this CPU's
+ * mcache if it has one. Preemption off.
+ */
+static void count_free(struct mspan *s, struct mcache *mc)
+{
+	struct goalloc_heap *heap = s->heap;
+
+	if (mspan_is_large(s)) {
+		atomic64_add(s->elemsize, &heap->largeFree);
+		atomic64_inc(&heap->largeFreeCount);
+	} else if (likely(mc != &goalloc_emptymcache)) {
+		mc->alloc[s->spanclass].nfree++;
+	} else {
+		atomic64_inc(&heap->frees[s->spanclass]);
+	}
+}
+
+static void count_tiny_free(struct mspan *s, struct mcache *mc)
+{
+	if (likely(mc != &goalloc_emptymcache))
+		mc->tinyfrees++;
+	else
+		atomic64_inc(&s->heap->tinyfrees);
+}
+
+/*
+ * Frees an object of a span. Preemption off. Of *@gone the caller disposes with
+ * preemption on.
+ */
+static __always_inline int free_object(struct mspan *s, unsigned long addr, struct mspan **gone)
+{
+	enum mcache_context ctx = mcache_context();
+	struct mcache *mc = this_mcache(s->heap, ctx);
+	bool mine = READ_ONCE(s->owner) == (smp_processor_id() | ctx << MCACHE_CONTEXT_SHIFT);
+	long slot;
+	int ret;
+
+	*gone = NULL;
+	if (unlikely(s->tiny)) {
+		u32 off = addr - s->base;
+
+		slot = off / GOALLOC_TINY_SIZE;
+		ret = tiny_free(s, slot, off % GOALLOC_TINY_SIZE);
+		if (ret < 0)
+			return ret;
+		count_tiny_free(s, mc);
+		if (ret == TINY_FREED)
+			return 0;
+		count_free(s, mc);
+		if (ret == TINY_BLOCK_DEAD)
+			return 0;
+		/* Ours alone to free: see the head of mspan.h. */
+		if (mine)
+			mspan_free_owned(s, slot);
+		else if (!mspan_free_remote(s, slot) &&
+			 mcentral_freed(s, slot / MSPAN_WORD_SLOTS))
+			*gone = s;
+		return 0;
+	}
+
+	slot = mspan_slot_of(s, addr);
+	if (unlikely(slot < 0))
+		return -EINVAL;
+	if (likely(mine)) {
+		ret = mspan_free_owned(s, slot);
+		if (likely(!ret))
+			s->cache->nfree++;
+		return ret;
+	}
+	ret = mspan_free_remote(s, slot);
+	if (ret)
+		return ret;
+	count_free(s, mc);
+	if (mcentral_freed(s, slot / MSPAN_WORD_SLOTS))
+		*gone = s;
+	return 0;
+}
+
+static void count_fault(struct goalloc_heap *heap, int err)
+{
+	mheap_fault(heap, err == -EALREADY ? GOALLOC_FAULT_DOUBLE :
+			  err == -EINVAL ? GOALLOC_FAULT_STRAY : GOALLOC_FAULT_WILD);
+}
+
+/**
+ * mallocgc_free - frees an object of a sparse heap
+ * @heap: the heap
+ * @addr: the object's heap address; 0 and GOALLOC_ZERO_ADDR are fine
+ *
+ * Context: task, may sleep.
+ * Return: 0; -EALREADY if the slot is free, -EINVAL if no object begins there,
+ * -ENOENT if no span in use is there. Nothing has changed then.
+ */
+int mallocgc_free(struct goalloc_heap *heap, u64 addr)
+{
+	struct mspan *s, *gone = NULL;
+	int ret = -ENOENT;
+
+	if (!addr || addr == GOALLOC_ZERO_ADDR)
+		return 0;
+	preempt_disable();
+	s = spanOfHeap(heap, addr);
+	if (s)
+		ret = free_object(s, addr, &gone);
+	preempt_enable();
+	if (unlikely(ret))
+		count_fault(heap, ret);
+	if (gone)
+		mheap_return_span(gone);
+	return ret;
+}
+GOALLOC_EXPORT_FOR_KUNIT(mallocgc_free);
+
+/**
+ * mallocgc_query - says what lies at an address of a sparse heap
+ * @heap: the heap
+ * @addr: the address, anywhere in an object
+ * @q: what is filled in
+ *
+ * Context: any.
+ * Return: 0; -ENOENT if no span in use is there; -EINVAL in the tail of a span
+ * or a tiny block that hold no object.
+ */
+int mallocgc_query(struct goalloc_heap *heap, u64 addr, struct goalloc_query *q)
+{
+	struct mspan *s;
+	u64 slot;
+	int ret = 0;
+
+	atomic64_inc(&heap->lookups);
+	rcu_read_lock();
+	s = spanOfHeap(heap, addr);
+	if (!s) {
+		ret = -ENOENT;
+		goto out;
+	}
+	slot = mspan_is_large(s) ? 0 : goalloc_div(addr - s->base, s->divmul);
+	if (slot >= s->nelems) {
+		ret = -EINVAL;
+		goto out;
+	}
+	q->span_base = s->startAddr;
+	q->span_pages = s->npages;
+	q->spanclass = spanclass_public(s->spanclass);
+	q->base = mspan_slot_addr(s, slot);
+	q->usable = s->elemsize;
+	q->state = mspan_slot_live(s, slot) ? GOALLOC_QUERY_LIVE : GOALLOC_QUERY_FREE;
+	if (s->tiny && q->state == GOALLOC_QUERY_LIVE) {
+		u32 start, end;
+		bool live;
+
+		if (tiny_object_at(s, slot, addr - q->base, false, &start, &end, &live)) {
+			q->base += start;
+			q->usable = end - start;
+			q->state = live ? GOALLOC_QUERY_TINY : GOALLOC_QUERY_FREE;
+		}
+	}
+out:
+	rcu_read_unlock();
+	return ret;
+}
+GOALLOC_EXPORT_FOR_KUNIT(mallocgc_query);
+
+/* Kernel heaps: the object, zeroed if that is asked for. */
+static __always_inline void *heap_alloc(struct goalloc_heap *heap, size_t size, bool noscan,
+					gfp_t gfp)
+{
+	unsigned long v;
+	u8 class;
+
+	if (unlikely(size - 1 >= GOALLOC_MAX_SMALL_SIZE)) {
+		if (!size)
+			return ZERO_SIZE_PTR;
+		if (size > MALLOC_MAX)
+			return NULL;
+		return (void *)malloc_large(heap, size, 0, noscan, gfp & __GFP_ZERO, gfp);
+	}
+	if (noscan && size < GOALLOC_TINY_SIZE) {
+		v = malloc_tiny(heap, size, gfp);
+	} else {
+		class = goalloc_size_to_class(size);
+		v = malloc_small(heap, makeSpanClass(class, noscan), gfp);
+		size = goalloc_class_to_size[class];
+	}
+	if (unlikely(gfp & __GFP_ZERO) && v)
+		memset((void *)v, 0, size);
+	return (void *)v;
+}
+
+/**
+ * goalloc_alloc - makes an object on the module's own heap
+ * @size: bytes; 0 gives ZERO_SIZE_PTR
+ * @gfp: how to get memory; with __GFP_ZERO all of the object's usable size is
+ *	zero. Zone modifiers and __GFP_NOFAIL have no effect.
+ *
+ * The object holds no pointers (Go: noscan). It is aligned by its size: below
+ * 16 bytes to 8, 4, 2 or 1, up to 32 KiB to the largest power of two that its
+ * size class is a multiple of, above to PAGE_SIZE at least.
+ *
+ * Context: task, softirq or hardirq, as @gfp says; from NMI, NULL.
+ * Return: the object, to be freed with goalloc_free(), or NULL.
+ */
+void *goalloc_alloc(size_t size, gfp_t gfp)
+{
+	return heap_alloc(goalloc_kernel_heap, size, true, gfp);
+}
+EXPORT_SYMBOL_GPL(goalloc_alloc);
+
+/**
+ * goalloc_heap_alloc - makes an object on a heap
+ * @heap: from goalloc_heap_create(), or NULL for the module's own
+ * @size: bytes; 0 gives ZERO_SIZE_PTR
+ * @flags: GOALLOC_SCAN if the object may hold pointers to others of the heap
+ * @gfp: as for goalloc_alloc()
+ *
+ * Context: as goalloc_alloc().
+ * Return: the object, or NULL: no memory, the heap's max reached, or an unknown
+ * flag.
+ */
+void *goalloc_heap_alloc(struct goalloc_heap *heap, size_t size, u32 flags, gfp_t gfp)
+{
+	if (unlikely(flags & ~(GOALLOC_SCAN | GOALLOC_UNINIT)))
+		return NULL;
+	return heap_alloc(heap ?: goalloc_kernel_heap, size, !(flags & GOALLOC_SCAN), gfp);
+}
+EXPORT_SYMBOL_GPL(goalloc_heap_alloc);
+
+/**
+ * goalloc_try_free - frees an object, and says if it was one
+ * @obj: the object; NULL and ZERO_SIZE_PTR are fine
+ *
+ * Any value at all may be given: what is no object is refused and counted, and
+ * changes nothing.
+ *
+ * Context: task, softirq or hardirq; not NMI.
+ * Return: 0; -EALREADY if it was freed before, -EINVAL if it is no object's
+ * first byte, -ENOENT if it lies in no span in use.
+ */
+int goalloc_try_free(const void *obj)
+{
+	struct mspan *s, *gone = NULL;
+	int ret = -ENOENT;
+
+	if (unlikely(ZERO_OR_NULL_PTR(obj)))
+		return 0;
+	if (WARN_ON_ONCE(in_nmi()))
+		return -ENOENT;
+	preempt_disable();
+	s = spanOf((unsigned long)obj);
+	if (likely(s))
+		ret = free_object(s, (unsigned long)obj, &gone);
+	if (unlikely(ret))
+		count_fault(s ? s->heap : NULL, ret);
+	preempt_enable();
+	if (unlikely(gone))
+		mheap_free_span(gone);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(goalloc_try_free);
+
+static noinline void bad_free(const void *obj, int err)
+{
+	const char *what = err == -EALREADY ? "double free" :
+			   err == -EINVAL ? "free of an address inside an object" :
+			   "free of an address that is no object's";
+
+	if (goalloc_panic_on_fault)
+		panic("goalloc: %s: %p\n", what, obj);
+	WARN_ONCE(1, "goalloc: %s: %p\n", what, obj);
+}
+
+/**
+ * goalloc_free - frees an object
+ * @obj: the object; NULL and ZERO_SIZE_PTR are fine
+ *
+ * As goalloc_try_free(), for callers that have no use for the answer: a bad
+ * free is refused, counted and warned of once.
+ *
+ * Context: task, softirq or hardirq; not NMI.
+ */
+void goalloc_free(const void *obj)
+{
+	int ret = goalloc_try_free(obj);
+
+	if (unlikely(ret))
+		bad_free(obj, ret);
+}
+EXPORT_SYMBOL_GPL(goalloc_free);
+
+/*
+ * Bytes of the object at an address, or 0 if none lives there. For the last
+ * object of a tiny block that is still filled it ends where it ends, or what
+ * comes next would be overwritten.
+ */
+static size_t object_size(unsigned long addr, struct goalloc_heap **heap, bool *noscan)
+{
+	struct mspan *s;
+	size_t n = 0;
+	long slot;
+
+	preempt_disable();
+	s = spanOf(addr);
+	if (!s)
+		goto out;
+	*heap = s->heap;
+	*noscan = spanclass_noscan(s->spanclass);
+	if (s->tiny) {
+		u32 off = addr - s->base, start, end;
+		bool live;
+
+		slot = off / GOALLOC_TINY_SIZE;
+		off %= GOALLOC_TINY_SIZE;
+		if (tiny_object_at(s, slot, off, true, &start, &end, &live) && live &&
+		    start == off)
+			n = end - start;
+		goto out;
+	}
+	slot = mspan_slot_of(s, addr);
+	if (slot >= 0 && mspan_slot_live(s, slot))
+		n = s->elemsize;
+out:
+	preempt_enable();
+	return n;
+}
+
+/**
+ * goalloc_usable_size - how many bytes of an object may be used
+ * @obj: a live object; NULL and ZERO_SIZE_PTR have 0
+ *
+ * Context: any.
+ * Return: bytes, at least what was asked for; 0 if @obj is no live object.
+ */
+size_t goalloc_usable_size(const void *obj)
+{
+	struct goalloc_heap *heap;
+	bool noscan;
+
+	return ZERO_OR_NULL_PTR(obj) ? 0 : object_size((unsigned long)obj, &heap, &noscan);
+}
+EXPORT_SYMBOL_GPL(goalloc_usable_size);
+
+/**
+ * goalloc_realloc - changes the size of an object
+ * @obj: a live object of any kernel heap; NULL and ZERO_SIZE_PTR are as none
+ * @size: bytes it is to have; 0 frees it
+ * @gfp: as for goalloc_alloc()
+ *
+ * The object stays where it is if it fits and would not waste more than half
+ * of its slot; else its bytes move to a new one on the same heap. With
+ * __GFP_ZERO what is new is zero.
+ *
+ * Context: as goalloc_alloc().
+ * Return: the object, which takes the place of @obj; ZERO_SIZE_PTR for @size 0;
+ * NULL if there is no memory or @obj is no object, and @obj is as it was.
+ */
+void *goalloc_realloc(const void *obj, size_t size, gfp_t gfp)
+{
+	struct goalloc_heap *heap = goalloc_kernel_heap;
+	bool noscan = true;
+	size_t old;
+	void *new;
+
+	if (!size) {
+		goalloc_free(obj);
+		return ZERO_SIZE_PTR;
+	}
+	if (ZERO_OR_NULL_PTR(obj))
+		return goalloc_alloc(size, gfp);
+	old = object_size((unsigned long)obj, &heap, &noscan);
+	if (!old) {
+		goalloc_free(obj);
+		return NULL;
+	}
+	if (size <= old && size >= old / 2)
+		return (void *)obj;
+	new = heap_alloc(heap, size, noscan, gfp);
+	if (!new)
+		return size <= old ? (void *)obj : NULL;
+	memcpy(new, obj, min(old, size));
+	goalloc_free(obj);
+	return new;
+}
+EXPORT_SYMBOL_GPL(goalloc_realloc);
+
+/**
+ * goalloc_alloc_bulk - makes several objects of one size
+ * @heap: the heap, or NULL for the module's own
+ * @size: bytes of each
+ * @flags: as for goalloc_heap_alloc()
+ * @gfp: as for goalloc_alloc()
+ * @n: how many
+ * @objs: where their addresses go
+ *
+ * Context: as goalloc_alloc().
+ * Return: how many were made; the first ones of @objs.
+ */
+size_t goalloc_alloc_bulk(struct goalloc_heap *heap, size_t size, u32 flags, gfp_t gfp,
+			  size_t n, void **objs)
+{
+	bool noscan = !(flags & GOALLOC_SCAN);
+	size_t done = 0, from;
+	spanClass spc;
+	u8 class;
+
+	if (flags & ~(GOALLOC_SCAN | GOALLOC_UNINIT))
+		return 0;
+	heap = heap ?: goalloc_kernel_heap;
+	if (size - 1 >= GOALLOC_MAX_SMALL_SIZE || (noscan && size < GOALLOC_TINY_SIZE)) {
+		for (; done < n; done++) {
+			objs[done] = heap_alloc(heap, size, noscan, gfp);
+			if (!objs[done])
+				break;
+		}
+		return done;
+	}
+
+	class = goalloc_size_to_class(size);
+	spc = makeSpanClass(class, noscan);
+	while (done < n) {
+		struct mcache_alloc *a;
+		unsigned long v = 0;
+
+		from = done;
+		preempt_disable();
+		a = &this_mcache(heap, mcache_context())->alloc[spc];
+		while (done < n && done - from < BULK_BATCH) {
+			v = nextFreeFast(a);
+			if (!v)
+				break;
+			objs[done++] = (void *)v;
+		}
+		preempt_enable();
+		if (!v) {
+			v = malloc_small(heap, spc, gfp);
+			if (!v)
+				break;
+			objs[done++] = (void *)v;
+		}
+	}
+	if (gfp & __GFP_ZERO)
+		for (from = 0; from < done; from++)
+			memset(objs[from], 0, goalloc_class_to_size[class]);
+	return done;
+}
+EXPORT_SYMBOL_GPL(goalloc_alloc_bulk);
+
+/**
+ * goalloc_free_bulk - frees several objects
+ * @n: how many
+ * @objs: the objects, of whatever sizes and heaps; NULL among them is fine
+ *
+ * Context: as goalloc_free().
+ */
+void goalloc_free_bulk(size_t n, void **objs)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		goalloc_free(objs[i]);
+}
+EXPORT_SYMBOL_GPL(goalloc_free_bulk);

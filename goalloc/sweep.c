@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Sweeping (Go: mgcsweep.go).
+ *
+ * Marks are kept beside the span, one bit a slot, from the first mark of a
+ * cycle until the span is swept. Sweeping frees what lives and is not marked.
+ * A span nobody marked in has no bits: all of it is dead. Whoever sweeps a
+ * span holds it (I1): it is in no set and in no mcache.
+ */
+#include <linux/bitmap.h>
+#include <linux/jiffies.h>
+#include <linux/ktime.h>
+#include <linux/math64.h>
+#include <linux/sched.h>
+#include <linux/workqueue.h>
+
+#include "backing.h"
+#include "compat.h"
+#include "fixalloc.h"
+#include "mcache.h"
+#include "mheap.h"
+#include "sweep.h"
+
+/* No span is left to sweep. */
+#define SWEEP_NONE	(~0ULL)
+
+/* Spans that the background sweeper sweeps between two looks at the clock. */
+#define BGSWEEP_BATCH	32
+
+/* The share of one CPU that it may have: 1 of so many. */
+#define BGSWEEP_SHARE	100
+
+/* The least growth over which sweeping is spread out, in bytes, as in Go. */
+#define SWEEP_MIN_DISTANCE	(1ULL << 20)
+
+/**
+ * gcMark - marks the object at an address
+ * @heap: the heap
+ * @addr: any address inside the object
+ *
+ * Marks are set while nobody allocates from the heap, before gcSweepStart().
+ *
+ * Context: task, may sleep.
+ * Return: 0, -ENOENT if no object is there, -ENOMEM.
+ */
+int gcMark(struct goalloc_heap *heap, unsigned long addr)
+{
+	size_t size;
+	unsigned long *bits;
+	struct mspan *s;
+	u64 slot;
+	int ret = -ENOENT;
+
+	rcu_read_lock();
+	s = heap->backing == BACKING_SPARSE ? spanOfHeap(heap, addr) : spanOf(addr);
+	if (!s || s->heap != heap)
+		goto out;
+	slot = mspan_is_large(s) ? 0 : goalloc_div(addr - s->base, s->divmul);
+	if (slot >= s->nelems || !mspan_slot_live(s, slot))
+		goto out;
+	ret = -ENOMEM;
+	if (!READ_ONCE(s->gcmarkBits)) {
+		size = BITS_TO_LONGS(s->nelems) * sizeof(long);
+		bits = persistentalloc(heap, &heap->gc_bytes, size, GFP_NOWAIT);
+		if (!bits)
+			goto out;
+		if (cmpxchg(&s->gcmarkBits, NULL, bits))
+			persistentfree(&heap->gc_bytes, bits, size);
+	}
+	set_bit(slot, s->gcmarkBits);
+	ret = 0;
+out:
+	rcu_read_unlock();
+	return ret;
+}
+GOALLOC_EXPORT_FOR_KUNIT(gcMark);
+
+/* The marks of the 32 slots of a word. */
+static u32 mark_word(const struct mspan *s, u32 w)
+{
+	u32 bit = w * MSPAN_WORD_SLOTS;
+
+	if (!s->gcmarkBits)
+		return 0;
+	return s->gcmarkBits[bit / BITS_PER_LONG] >> (bit % BITS_PER_LONG);
+}
+
+/**
+ * mspan_sweep - frees what lives in a span and is not marked (Go: sweep)
+ * @s: the span, HELD by the caller, with a sweepgen one below its next
+ * @preserve: the caller keeps it; else it goes to its mcentral, or to the heap
+ *
+ * What somebody frees meanwhile is free whether marked or not: both are one
+ * swap of the word.
+ *
+ * Context: any but NMI; bounded.
+ * Return: true if a slot became free.
+ */
+bool mspan_sweep(struct mspan *s, bool preserve)
+{
+	struct goalloc_heap *heap = s->heap;
+	u64 npages = s->npages;
+	u32 nfreed = 0, ntiny = 0, w;
+
+	for (w = 0; w < s->nwords; w++) {
+		union mspan_word *word = &s->words[w];
+		union mspan_word old, new;
+		u32 mark = mark_word(s, w), dead;
+
+		old.both = READ_ONCE(word->both);
+		do {
+			dead = ~(old.free | old.remote | mark);
+			new = old;
+			new.free |= dead;
+		} while (dead && !try_cmpxchg(&word->both, &old.both, new.both));
+		nfreed += hweight32(dead);
+		while (s->tiny && dead) {
+			ntiny += tiny_kill(s, w * MSPAN_WORD_SLOTS + __ffs(dead));
+			dead &= dead - 1;
+		}
+	}
+	if (s->gcmarkBits) {
+		persistentfree(&heap->gc_bytes, s->gcmarkBits,
+			       BITS_TO_LONGS(s->nelems) * sizeof(long));
+		s->gcmarkBits = NULL;
+	}
+	if (nfreed) {
+		s->needzero = 1;
+		if (mspan_is_large(s)) {
+			atomic64_add(s->elemsize, &heap->largeFree);
+			atomic64_inc(&heap->largeFreeCount);
+		} else {
+			atomic64_add(nfreed, &heap->frees[s->spanclass]);
+			atomic64_add(ntiny, &heap->tinyfrees);
+		}
+	}
+	atomic64_add(npages, &heap->pagesSwept);
+	/* Swept: whoever gets the span from here on may allocate (I5). */
+	smp_store_release(&s->sweepgen, s->sweepgen + 1);
+	if (!preserve)
+		mcentral_put(s->central, s);
+	return nfreed;
+}
+
+/**
+ * sweepone - sweeps one span (Go: sweepone)
+ * @heap: the heap
+ *
+ * Context: any but NMI.
+ * Return: its pages, or ~0 if none is left.
+ */
+u64 sweepone(struct goalloc_heap *heap)
+{
+	u32 sg = READ_ONCE(heap->sweepgen);
+	u32 first = READ_ONCE(heap->sweepIndex), i;
+
+	if (READ_ONCE(heap->sweepdone) || !READ_ONCE(heap->central))
+		return SWEEP_NONE;
+	for (i = 0; i < GOALLOC_NUM_CENTRALS; i++) {
+		u32 spc = (first + i) % GOALLOC_NUM_CENTRALS;
+		struct mcentral *c = &heap->central[spc];
+		struct mspan *s = mcentral_take_unswept(c, false, sg);
+
+		if (!s)
+			s = mcentral_take_unswept(c, true, sg);
+		if (s) {
+			u64 npages = s->npages;
+
+			WRITE_ONCE(heap->sweepIndex, spc);
+			mspan_sweep(s, false);
+			return npages;
+		}
+	}
+	if (READ_ONCE(heap->sweepgen) == sg)
+		WRITE_ONCE(heap->sweepdone, true);
+	return SWEEP_NONE;
+}
+GOALLOC_EXPORT_FOR_KUNIT(sweepone);
+
+/**
+ * deductSweepCredit - sweeps in proportion before the heap grows
+ * @heap: the heap
+ * @spanBytes: bytes of the span about to be made or refilled
+ *
+ * Sweeping a cycle's spans is spread over the bytes that may be allocated
+ * until the next: whoever takes a span first sweeps what is due.
+ *
+ * Context: any but NMI.
+ */
+void deductSweepCredit(struct goalloc_heap *heap, u64 spanBytes)
+{
+	u64 ratio = READ_ONCE(heap->sweepPagesPerByte), due;
+
+	if (!ratio)
+		return;
+	due = mul_u64_u64_shr(atomic64_add_return(spanBytes, &heap->sweepSpanBytes), ratio, 32);
+	while (due > (u64)atomic64_read(&heap->pagesSwept)) {
+		if (sweepone(heap) == SWEEP_NONE) {
+			WRITE_ONCE(heap->sweepPagesPerByte, 0);
+			break;
+		}
+	}
+}
+
+/*
+ * The background sweeper. It measures what it takes and sleeps 99 times as
+ * long, so it has one hundredth of a CPU (Go: bgsweep).
+ */
+static void bgsweep(struct work_struct *work)
+{
+	struct goalloc_heap *heap = container_of(to_delayed_work(work), struct goalloc_heap,
+						 bgsweep);
+	u64 begin = ktime_get_ns();
+	int i;
+
+	for (i = 0; i < BGSWEEP_BATCH; i++) {
+		if (sweepone(heap) == SWEEP_NONE)
+			return;
+		cond_resched();
+	}
+	queue_delayed_work(goalloc_wq, &heap->bgsweep,
+			   nsecs_to_jiffies((ktime_get_ns() - begin) * (BGSWEEP_SHARE - 1)) + 1);
+}
+
+/**
+ * gcSweepStart - begins a cycle: all spans need sweeping (Go: gcSweep)
+ * @heap: the heap, in which the live objects are marked, and from which
+ *	nobody allocates meanwhile; frees do no harm
+ *
+ * Context: task, sleeps.
+ */
+void gcSweepStart(struct goalloc_heap *heap)
+{
+	u64 begin = ktime_get_ns(), pages, live;
+	unsigned long flags;
+
+	/* The last cycle's end, before its sets become those of this one. */
+	while (sweepone(heap) != SWEEP_NONE)
+		cond_resched();
+	cancel_delayed_work_sync(&heap->bgsweep);
+	mcache_flush_all(heap);
+
+	flags = mheap_lock(heap);
+	pages = heap->pagesInUse;
+	live = pages << GOALLOC_PAGE_SHIFT;
+	atomic64_set(&heap->pagesSwept, 0);
+	atomic64_set(&heap->sweepSpanBytes, 0);
+	heap->sweepIndex = 0;
+	heap->num_gc++;
+	heap->num_forced_gc++;
+	heap->last_gc = ktime_get_real_ns();
+	if (heap->gc_percent != GOALLOC_NO_LIMIT)
+		live = mul_u64_u64_div_u64(live, heap->gc_percent, 100);
+	heap->sweepPagesPerByte = div64_u64(pages << 32, max(live, SWEEP_MIN_DISTANCE));
+	WRITE_ONCE(heap->sweepgen, heap->sweepgen + 2);
+	WRITE_ONCE(heap->sweepdone, false);
+	heap->pause_total_ns += ktime_get_ns() - begin;
+	mheap_unlock(heap, flags);
+
+	queue_delayed_work(goalloc_wq, &heap->bgsweep, 1);
+}
+GOALLOC_EXPORT_FOR_KUNIT(gcSweepStart);
+
+/**
+ * sweep_init - readies a heap's sweeping
+ * @heap: the heap
+ *
+ * Context: any.
+ */
+void sweep_init(struct goalloc_heap *heap)
+{
+	/* As in Go: the first span's generation is not below 0. */
+	heap->sweepgen = 2;
+	heap->sweepdone = true;
+	INIT_DELAYED_WORK(&heap->bgsweep, bgsweep);
+}
+
+/**
+ * sweep_stop - ends a heap's background sweeping
+ * @heap: the heap
+ *
+ * Context: task, sleeps.
+ */
+void sweep_stop(struct goalloc_heap *heap)
+{
+	cancel_delayed_work_sync(&heap->bgsweep);
+}
+GOALLOC_EXPORT_FOR_KUNIT(sweep_stop);
