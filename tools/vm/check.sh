@@ -115,6 +115,7 @@ check "checkpatch --strict" run_checkpatch
 check "kernel-doc" run_kernel_doc
 check "shellcheck" run_shellcheck
 check "python compiles" run_python
+check "the rig's judge is not lenient" "$VM/judge_test.py" "$KSRC"
 check "goallocctl and the selftests build without warnings" tools_build_silently
 for kernel in 6.1 6.12 kunit; do
 	kernel_use "$kernel"

@@ -59,7 +59,7 @@ guest_qemu()
 # ("timeout" when it had to be ended); whether all is well is for judge.py.
 guest_run()
 {
-	local limit=$1 stream=$2 append=${3:-} qemu shown status=0
+	local limit=$1 stream=$2 append=${3:-} qemu shown watchdog status=0
 
 	guest_initramfs
 	: >"$GUEST/console.log"
@@ -73,17 +73,30 @@ guest_run()
 	shown=$!
 	# shellcheck disable=SC2064 # these two, now
 	trap "kill $qemu $shown 2>/dev/null || :" EXIT
-	(sleep "$limit"; echo timeout >"$GUEST/timeout"; kill -KILL "$qemu") \
-		>/dev/null 2>&1 &
-	local watchdog=$!
+	guest_watchdog "$limit" "$qemu" >/dev/null 2>&1 &
+	watchdog=$!
 	wait "$qemu" || status=$?
-	if kill "$watchdog" 2>/dev/null; then
-		wait "$watchdog" 2>/dev/null || :
-	fi
+	kill "$watchdog" 2>/dev/null || :
+	wait "$watchdog" 2>/dev/null || :
 	wait "$shown" || :
 	trap - EXIT
 	[ ! -e "$GUEST/timeout" ] || status="timeout after $limit s"
 	echo "$status" >"$GUEST/qemu.status"
+}
+
+# guest_watchdog SECONDS PID: end QEMU when the time is over.
+guest_watchdog()
+{
+	# Without exec or trap the sleep would outlive this process.
+	local sleeping
+	trap 'kill "$sleeping" 2>/dev/null; exit' TERM
+	sleep "$1" &
+	sleeping=$!
+	wait "$sleeping"
+	echo "$1 s" >"$GUEST/timeout"
+	kill "$2"
+	sleep 5
+	kill -KILL "$2"
 }
 
 # guest_follow PID FILE: the file's lines as they come, until the process ends.

@@ -92,9 +92,10 @@ def check_guest(directory, channel, console, programs):
         *([] if channel.done else ["it did not say that it was done"])])
 
     log = channel.output.get(KERNEL_LOG)
-    problems = kmsg.judge(console.splitlines())
+    problems = kmsg.judge(console.splitlines(), levels=False)
     if log:
-        problems += [p for p in kmsg.judge(log.splitlines()) if p not in problems]
+        problems += [p for p in kmsg.judge(log.strip().splitlines(), levels=True)
+                     if p not in problems]
     else:
         problems.append("the guest did not send its kernel log")
     tap.check("the kernel log holds nothing unexpected", problems[:40])

@@ -54,8 +54,8 @@ judge()
 
 test_kunit()
 {
-	local append=
-	[ -z "$SUITE" ] || append="kunit.filter_glob=$SUITE"
+	local append=page_poison=1
+	[ -z "$SUITE" ] || append+=" kunit.filter_glob=$SUITE"
 
 	kernel_use kunit
 	module_build kunit

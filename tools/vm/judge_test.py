@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""The judge must not be lenient: guests that went wrong, each in one way.
+
+usage: judge_test.py LINUX-SOURCE        silent when all is well
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+
+NONCE = "0123456789abcdef"
+JUDGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "judge.py")
+
+TAP = "TAP version 13\n1..2\nok 1 a\nok 2 b\n"
+KUNIT = """\
+KTAP version 1
+1..1
+    KTAP version 1
+    # Subtest: goalloc_x
+    1..2
+    ok 1 first
+    ok 2 second
+ok 1 goalloc_x
+"""
+WARN = "WARNING: CPU: 0 PID: 51 at goalloc/mspan.c:15 f+0x4/0x10 [goalloc]"
+
+
+def stamped(text):
+    return "".join(f"[   10.123456] {line}\n" for line in text.splitlines())
+
+
+class Guest:
+    """A guest in which all is well; a case changes something."""
+
+    def __init__(self):
+        self.qemu = "0"
+        self.kunit = KUNIT
+        self.tap = TAP
+        self.rig = TAP
+        self.status = 0
+        self.levels = ""        # lines of the log as dmesg -r has them
+        self.before = ""        # console, before the module is loaded
+        self.console = ""       # console, while the suites run
+        self.done = True
+        self.ends = True
+        self.begins = True
+
+    def write(self, directory):
+        console = stamped(self.before + "goalloc-rig: start\ngoalloc-rig: begin kunit\n"
+                          + self.console + self.kunit + "goalloc-rig: end kunit\n")
+        log = "<6>[    9.000000] goalloc-rig: start\n" + self.levels
+        channel = ""
+        for name, text, status in (("one", self.tap, self.status), ("rig", self.rig, 0),
+                                   ("kernel-log", log, 0)):
+            if name == "one" and not self.begins:
+                continue
+            channel += f"\nrig-{NONCE} begin {name}\n{text}"
+            if name != "one" or self.ends:
+                channel += f"\nrig-{NONCE} end {name} {status}\n"
+        if self.done:
+            channel += f"\nrig-{NONCE} done\n"
+        for name, text in (("console.log", console), ("channel.log", channel),
+                           ("qemu.status", self.qemu + "\n")):
+            with open(os.path.join(directory, name), "w") as stream:
+                stream.write(text.replace("\n", "\r\n"))
+
+
+def level(number, text):
+    return f"<{number}>[   11.000000] {text}\n"
+
+
+EXPECT = "goalloc-expect: 2 odd (one|two)"
+
+# What is changed, and whether the guest then passes.
+CASES = {
+    "all well": (True, {}),
+    "a hang": (False, {"qemu": "timeout after 70 s", "done": False}),
+    "QEMU fails": (False, {"qemu": "1"}),
+    "it ends and does not say so": (False, {"done": False}),
+    "a suite fails": (False, {"kunit": KUNIT.replace("ok 2 second", "not ok 2 second")}),
+    "no suite ran": (False, {"kunit": ""}),
+    "no suite matched": (False, {"kunit": "KTAP version 1\n1..0\n"}),
+    "a suite is cut off": (False, {"kunit": KUNIT[:KUNIT.index("    ok 2")]}),
+    "a suite's last line is cut off": (False, {"kunit": KUNIT[:KUNIT.index("ok 1 goalloc_x")]}),
+    "a suite without a plan": (False, {"kunit": KUNIT.replace("1..1\n", "", 1)}),
+    "a suite less than planned": (False, {"kunit": KUNIT.replace("1..1\n", "1..2\n", 1)}),
+    "a program fails": (False, {"tap": TAP.replace("ok 2", "not ok 2")}),
+    "a program's status is not 0": (False, {"status": 1}),
+    "a program was killed": (False, {"ends": False}),
+    "a program did not run": (False, {"begins": False}),
+    "a program says nothing": (False, {"tap": ""}),
+    "a program without a plan": (False, {"tap": TAP.replace("1..2\n", "")}),
+    "a program does less than planned": (False, {"tap": TAP.replace("ok 2 b\n", "")}),
+    "a program does more than planned": (False, {"tap": TAP + "ok 3 c\n"}),
+    "a program bails out": (False, {"tap": TAP + "Bail out!\n"}),
+    "a program skips": (True, {"tap": TAP.replace("ok 2 b", "ok 2 b # SKIP not here")}),
+    "the rig finds something": (False, {"rig": TAP.replace("ok 1", "not ok 1")}),
+    "a splat on the console": (False, {"console": WARN + "\n"}),
+    "a splat in the log only": (False, {"levels": level(6, WARN)}),
+    "a splat before the module": (False, {"before": WARN + "\n"}),
+    "a leak": (False, {"levels": level(
+        6, "kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)")}),
+    "a warning": (False, {"levels": level(4, "goalloc: something odd")}),
+    "an error of another": (False, {"levels": level(3, "other: something odd")}),
+    "a notice": (True, {"levels": level(5, "goalloc: something")}),
+    "the out-of-tree warning": (True, {"levels": level(
+        4, "goalloc: loading out-of-tree module taints kernel.")}),
+    "warnings as announced": (True, {"levels": level(6, EXPECT) + level(4, "odd one") +
+                                     level(4, "odd two"),
+                                     "console": EXPECT + "\nodd one\nodd two\n"}),
+    "one more than announced": (False, {"levels": level(6, EXPECT) + 3 * level(4, "odd one")}),
+    "one less than announced": (False, {"levels": level(6, EXPECT) + level(4, "odd one")}),
+    "announced too late": (False, {"levels": 2 * level(4, "odd one") + level(6, EXPECT)}),
+}
+
+
+def verdict(changes, options):
+    guest = Guest()
+    vars(guest).update(changes)
+    with tempfile.TemporaryDirectory() as directory:
+        guest.write(directory)
+        done = subprocess.run(
+            [sys.executable, JUDGE, "--nonce", NONCE, *options, directory, "one"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return done.returncode == 0, done.stdout
+
+
+def main():
+    bad = 0
+    for name, (passes, changes) in CASES.items():
+        got, output = verdict(changes, ["--kunit", "--source", sys.argv[1]])
+        if got != passes:
+            print(f"{name}: {'passed' if got else 'failed'}\n{output}")
+            bad += 1
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()
