@@ -98,25 +98,26 @@ static void spanmap_set(unsigned long addr, u64 npages, struct mspan *s)
 		struct spanmap_leaf *leaf =
 			goalloc_spanmap.leaves[off >> SPANMAP_LEAF_SHIFT];
 
-		/* Pairs with the address dependency in spanOf(). */
+		/* Pairs with the address dependency in span_of(). */
 		smp_store_release(&leaf->spans[(off >> GOALLOC_PAGE_SHIFT) &
 					       (SPANMAP_LEAF_PAGES - 1)], s);
 	}
 }
 
 /**
- * spanOfMapped - finds the mapped span of a kernel address
+ * span_of_mapped - finds the mapped span of a kernel address
  * @addr: any value outside the direct map
  *
  * Context: any; preemption off or rcu_read_lock() held as long as the span is
  * looked at.
  * Return: the span or NULL.
  */
-struct mspan *spanOfMapped(unsigned long addr)
+struct mspan *span_of_mapped(unsigned long addr)
 {
 	return mtree_load(&mapped_spans, addr);
 }
-GOALLOC_EXPORT_FOR_KUNIT(spanOfMapped);
+
+GOALLOC_EXPORT_FOR_KUNIT(span_of_mapped);
 
 /**
  * backing_mapped_span_at - finds the mapped span of a heap address
@@ -134,7 +135,7 @@ struct mspan *backing_mapped_span_at(struct goalloc_heap *heap, u64 addr)
 	struct mspan *s;
 
 	mt_for_each(&mapped_spans, s, i, ULONG_MAX)
-		if (s->heap == heap && addr - s->startAddr < mspan_bytes(s))
+		if (s->heap == heap && addr - s->start_addr < mspan_bytes(s))
 			return s;
 	return NULL;
 }
@@ -156,7 +157,7 @@ static u32 linear_block(const struct goalloc_chunk *c, u64 addr, u32 *granule)
 static bool linear_split(struct goalloc_heap *heap, struct goalloc_chunk *c, struct mspan *s,
 			 u32 pages)
 {
-	u32 first = goalloc_chunk_page(s->startAddr);
+	u32 first = goalloc_chunk_page(s->start_addr);
 	u32 half = first / PALLOC_HALF_PAGES;
 	bool ok = false;
 	unsigned long flags;
@@ -168,15 +169,15 @@ static bool linear_split(struct goalloc_heap *heap, struct goalloc_chunk *c, str
 	if (c->palloc.block_pages[half] == pages * 2 &&
 	    palloc_bits_popcount(&c->palloc.data.alloc, half * PALLOC_HALF_PAGES,
 				 PALLOC_HALF_PAGES) == s->npages)
-		ok = !pagealloc_set_block(&heap->pages, s->startAddr, pages);
+		ok = !pagealloc_set_block(&heap->pages, s->start_addr, pages);
 	mheap_unlock(heap, flags);
 	return ok;
 }
 
 static int linear_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
 {
-	struct goalloc_chunk *c = mheap_chunk(heap, s->startAddr);
-	u32 page = goalloc_chunk_page(s->startAddr);
+	struct goalloc_chunk *c = mheap_chunk(heap, s->start_addr);
+	u32 page = goalloc_chunk_page(s->start_addr);
 	u32 pages, g;
 	void *base;
 
@@ -186,7 +187,7 @@ static int linear_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
 		unsigned long flags;
 		gfp_t try;
 
-		pages = linear_block(c, s->startAddr, &g);
+		pages = linear_block(c, s->start_addr, &g);
 		base = READ_ONCE(c->granule[g]);
 		if (base)
 			break;
@@ -219,9 +220,9 @@ static int linear_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
 
 		/* All of the block is backed now, not only the span. */
 		flags = mheap_lock(heap);
-		heap->pagesReleased -=
+		heap->pages_released -=
 			pagealloc_clear_scavenged(&heap->pages,
-						  round_down(s->startAddr,
+						  round_down(s->start_addr,
 							     (u64)pages << GOALLOC_PAGE_SHIFT),
 						  pages);
 		mheap_unlock(heap, flags);
@@ -260,12 +261,13 @@ static int mapped_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
 int backing_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
 {
 	if (heap->backing == BACKING_SPARSE) {
-		s->base = s->startAddr;
+		s->base = s->start_addr;
 		return 0;
 	}
+	/* What the kernel hands out is not zeroed, new to the heap or not. */
+	s->needzero = 1;
 	if (s->vmapped)
 		return mapped_commit(heap, s, gfp);
-	s->needzero = 1;
 	return linear_commit(heap, s, gfp);
 }
 
@@ -290,7 +292,7 @@ bool backing_is_backed(struct goalloc_heap *heap, u64 addr)
 /* Sparse heaps: page to span, in the chunks' tables. */
 static int sparse_map(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
 {
-	u64 addr = s->startAddr, end = addr + mspan_bytes(s);
+	u64 addr = s->start_addr, end = addr + mspan_bytes(s);
 
 	while (addr < end) {
 		struct goalloc_chunk *c = mheap_chunk(heap, addr);
@@ -330,7 +332,7 @@ static int sparse_map(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
 
 static void sparse_unmap(struct goalloc_heap *heap, struct mspan *s)
 {
-	u64 addr = s->startAddr, end = addr + mspan_bytes(s);
+	u64 addr = s->start_addr, end = addr + mspan_bytes(s);
 
 	while (addr < end) {
 		struct goalloc_chunk *c = mheap_chunk(heap, addr);
@@ -392,7 +394,7 @@ void backing_unmap_span(struct goalloc_heap *heap, struct mspan *s)
  */
 static void sparse_decommit(struct goalloc_heap *heap, struct mspan *s)
 {
-	u64 addr = s->startAddr, end = addr + mspan_bytes(s);
+	u64 addr = s->start_addr, end = addr + mspan_bytes(s);
 
 	while (addr < end) {
 		u64 next = min_t(u64, end, (addr | (PALLOC_CHUNK_SIZE - 1)) + 1);
@@ -469,7 +471,7 @@ static struct page *sparse_back(struct goalloc_heap *heap, u64 addr)
 	atomic64_add(GOALLOC_PAGE_SIZE, &heap->backed);
 
 	rcu_read_lock();
-	gone = !spanOfHeap(heap, addr);
+	gone = !span_of_heap(heap, addr);
 	rcu_read_unlock();
 	if (unlikely(gone)) {
 		u64 base = round_down(addr, GOALLOC_PAGE_SIZE);
@@ -478,7 +480,7 @@ static struct page *sparse_back(struct goalloc_heap *heap, u64 addr)
 		if (pagealloc_clear_scavenged(&heap->pages, base, 1) &&
 		    !palloc_bits_test(&pagealloc_chunk(&heap->pages, base)->data.alloc,
 				      goalloc_chunk_page(base)))
-			heap->pagesReleased--;
+			heap->pages_released--;
 		mheap_unlock(heap, flags);
 	}
 	return page;
@@ -510,7 +512,7 @@ ssize_t backing_sparse_iter(struct goalloc_heap *heap, u64 addr, struct iov_iter
 		bool used;
 
 		rcu_read_lock();
-		used = spanOfHeap(heap, addr);
+		used = span_of_heap(heap, addr);
 		rcu_read_unlock();
 		if (!used) {
 			err = -EFAULT;
@@ -598,7 +600,7 @@ void backing_destroy(struct goalloc_heap *heap)
 		xa_destroy(&heap->sparse);
 		return;
 	}
-	for (addr = GOALLOC_HEAP_BASE; addr < heap->curArena; addr += PALLOC_CHUNK_SIZE) {
+	for (addr = GOALLOC_HEAP_BASE; addr < heap->cur_arena; addr += PALLOC_CHUNK_SIZE) {
 		struct goalloc_chunk *c = mheap_chunk(heap, addr);
 		u32 g;
 

@@ -66,24 +66,24 @@ void backing_decommit(struct goalloc_heap *heap, struct mspan *s);
 void backing_zero(struct goalloc_heap *heap, unsigned long addr, u64 len);
 void backing_destroy(struct goalloc_heap *heap);
 
-struct mspan *spanOfMapped(unsigned long addr);
+struct mspan *span_of_mapped(unsigned long addr);
 struct mspan *backing_mapped_span_at(struct goalloc_heap *heap, u64 addr);
 
 /**
- * spanOf - finds the span of a kernel address (Go: spanOf)
+ * span_of - finds the span of a kernel address (Go: spanOf)
  * @addr: any value
  *
  * Context: any; preemption off or rcu_read_lock() held as long as the span is
  * looked at.
  * Return: the span, of whatever heap, or NULL.
  */
-static __always_inline struct mspan *spanOf(unsigned long addr)
+static __always_inline struct mspan *span_of(unsigned long addr)
 {
 	unsigned long off = addr - PAGE_OFFSET;
 	struct spanmap_leaf *leaf;
 
 	if (unlikely(off >> SPANMAP_LEAF_SHIFT >= goalloc_spanmap.nleaves))
-		return spanOfMapped(addr);
+		return span_of_mapped(addr);
 	leaf = READ_ONCE(goalloc_spanmap.leaves[off >> SPANMAP_LEAF_SHIFT]);
 	if (unlikely(!leaf))
 		return NULL;

@@ -38,4 +38,17 @@
 #define GOALLOC_KUNIT_IMPORT	MODULE_IMPORT_NS(EXPORTED_FOR_KUNIT_TESTING)
 #endif
 
+/*
+ * Our kmem_caches stay apart from others of the same size: what they cost is
+ * seen in slabinfo, and nothing of them is left after rmmod, while a merged
+ * cache's name in sysfs would be. SLAB_NO_MERGE came with 6.5; before, the
+ * flag that promises most to RCU readers has the same effect.
+ */
+#include <linux/slab.h>
+#ifdef SLAB_NO_MERGE
+#define GOALLOC_SLAB_NO_MERGE	SLAB_NO_MERGE
+#else
+#define GOALLOC_SLAB_NO_MERGE	SLAB_TYPESAFE_BY_RCU
+#endif
+
 #endif /* GOALLOC_COMPAT_H */

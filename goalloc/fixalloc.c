@@ -62,6 +62,7 @@ bool goalloc_should_fail(void)
 {
 	return should_fail(&fail_goalloc, 1);
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_should_fail);
 
 /**
@@ -78,6 +79,7 @@ void goalloc_fail_nth(int nth)
 	atomic_set(&fail_goalloc.space, nth ? nth - 1 : 0);
 	atomic_set(&fail_goalloc.times, nth ? 1 : 0);
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_fail_nth);
 
 /**
@@ -90,10 +92,11 @@ int goalloc_fail_left(void)
 {
 	return atomic_read(&fail_goalloc.times);
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_fail_left);
 #endif
 
-static unsigned int mspan_layout(spanClass spc)
+static unsigned int mspan_layout(u8 spc)
 {
 	u16 n;
 
@@ -124,7 +127,7 @@ static gfp_t meta_gfp(const struct goalloc_heap *heap, gfp_t gfp)
  * Context: as @gfp says.
  * Return: a zeroed record or NULL.
  */
-struct mspan *fixalloc_mspan(struct goalloc_heap *heap, spanClass spc, gfp_t gfp)
+struct mspan *fixalloc_mspan(struct goalloc_heap *heap, u8 spc, gfp_t gfp)
 {
 	unsigned int l = mspan_layout(spc);
 	struct mspan *s;
@@ -140,6 +143,7 @@ struct mspan *fixalloc_mspan(struct goalloc_heap *heap, spanClass spc, gfp_t gfp
 	atomic64_add(span_layout[l].size, &heap->mspan_bytes);
 	return s;
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(fixalloc_mspan);
 
 static void mspan_rcu_free(struct rcu_head *head)
@@ -174,6 +178,7 @@ void fixalloc_mspan_free_now(struct goalloc_heap *heap, struct mspan *s)
 	atomic64_sub(span_layout[mspan_layout(s->spanclass)].size, &heap->mspan_bytes);
 	mspan_rcu_free(&s->rcu);
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(fixalloc_mspan_free_now);
 
 /**
@@ -292,14 +297,14 @@ int fixalloc_module_init(void)
 
 	for (i = 0; i < SPAN_CACHES; i++) {
 		span_cache[i] = kmem_cache_create(span_layout[i].name, span_layout[i].size, 0,
-						  SLAB_HWCACHE_ALIGN, NULL);
+						  SLAB_HWCACHE_ALIGN | GOALLOC_SLAB_NO_MERGE, NULL);
 		if (!span_cache[i])
 			goto fail;
 	}
 	mcache_cache = kmem_cache_create("goalloc_mcache", sizeof(struct mcache), 0,
-					 SLAB_HWCACHE_ALIGN, NULL);
-	chunk_cache = kmem_cache_create("goalloc_chunk", sizeof(struct goalloc_chunk), 0, 0,
-					NULL);
+					 SLAB_HWCACHE_ALIGN | GOALLOC_SLAB_NO_MERGE, NULL);
+	chunk_cache = kmem_cache_create("goalloc_chunk", sizeof(struct goalloc_chunk), 0,
+					GOALLOC_SLAB_NO_MERGE, NULL);
 	if (mcache_cache && chunk_cache)
 		return 0;
 fail:

@@ -45,14 +45,14 @@ static __always_inline struct mcache *this_mcache(struct goalloc_heap *heap,
 }
 
 /* Takes a slot of a class. */
-static __always_inline unsigned long malloc_small(struct goalloc_heap *heap, spanClass spc,
+static __always_inline unsigned long malloc_small(struct goalloc_heap *heap, u8 spc,
 						  gfp_t gfp)
 {
 	struct mspan *span;
 	unsigned long v;
 
 	preempt_disable();
-	v = nextFreeFast(&this_mcache(heap, mcache_context())->alloc[spc]);
+	v = next_free_fast(&this_mcache(heap, mcache_context())->alloc[spc]);
 	preempt_enable();
 	if (unlikely(!v)) {
 		v = mcache_next_free(heap, spc, gfp, &span);
@@ -101,7 +101,7 @@ static unsigned long malloc_tiny(struct goalloc_heap *heap, u32 size, gfp_t gfp)
 		return v;
 	}
 
-	v = nextFreeFast(a);
+	v = next_free_fast(a);
 	if (unlikely(!v)) {
 		preempt_enable();
 		v = mcache_next_free(heap, GOALLOC_TINY_SPAN_CLASS, gfp, &s);
@@ -140,16 +140,16 @@ static unsigned long malloc_large(struct goalloc_heap *heap, u64 size, u64 align
 
 	if (unlikely(in_nmi()) || !mheap_build_central(heap, gfp))
 		return 0;
-	deductSweepCredit(heap, bytes);
-	s = mheap_alloc_span(heap, npages, align_pages, makeSpanClass(0, noscan), bytes, gfp);
+	deduct_sweep_credit(heap, bytes);
+	s = mheap_alloc_span(heap, npages, align_pages, make_spanclass(0, noscan), bytes, gfp);
 	if (!s)
 		return 0;
 	v = s->base;
 	if (zero && s->needzero)
 		backing_zero(heap, v, bytes);
 	s->words[0].free = 0;
-	atomic64_add(bytes, &heap->largeAlloc);
-	atomic64_inc(&heap->largeAllocCount);
+	atomic64_add(bytes, &heap->large_alloc);
+	atomic64_inc(&heap->large_alloc_count);
 	mcentral_put(s->central, s);
 	return v;
 }
@@ -186,8 +186,8 @@ int mallocgc(struct goalloc_heap *heap, u64 size, u64 align, u32 flags, gfp_t gf
 	     unsigned long *addr, u64 *usable)
 {
 	bool noscan = !(flags & GOALLOC_SCAN), zero = !(flags & GOALLOC_UNINIT);
+	u8 class = GOALLOC_NUM_SIZE_CLASSES;
 	unsigned long v;
-	u8 class;
 
 	if (!size) {
 		*addr = GOALLOC_ZERO_ADDR;
@@ -196,13 +196,14 @@ int mallocgc(struct goalloc_heap *heap, u64 size, u64 align, u32 flags, gfp_t gf
 	}
 	if (size > MALLOC_MAX)
 		return -EFBIG;
+	if (size <= GOALLOC_MAX_SMALL_SIZE && align <= GOALLOC_PAGE_SIZE)
+		class = aligned_class(size, align ?: 1);
 
 	if (noscan && size < GOALLOC_TINY_SIZE && align <= 1) {
 		v = malloc_tiny(heap, size, gfp);
 		*usable = size;
-	} else if (size <= GOALLOC_MAX_SMALL_SIZE && align <= GOALLOC_PAGE_SIZE &&
-		   (class = aligned_class(size, align ?: 1)) < GOALLOC_NUM_SIZE_CLASSES) {
-		v = malloc_small(heap, makeSpanClass(class, noscan), gfp);
+	} else if (class < GOALLOC_NUM_SIZE_CLASSES) {
+		v = malloc_small(heap, make_spanclass(class, noscan), gfp);
 		*usable = goalloc_class_to_size[class];
 	} else {
 		v = malloc_large(heap, size, align, noscan, zero, gfp);
@@ -216,6 +217,7 @@ int mallocgc(struct goalloc_heap *heap, u64 size, u64 align, u32 flags, gfp_t gf
 	*addr = v;
 	return 0;
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(mallocgc);
 
 /*
@@ -227,8 +229,8 @@ static void count_free(struct mspan *s, struct mcache *mc)
 	struct goalloc_heap *heap = s->heap;
 
 	if (mspan_is_large(s)) {
-		atomic64_add(s->elemsize, &heap->largeFree);
-		atomic64_inc(&heap->largeFreeCount);
+		atomic64_add(s->elemsize, &heap->large_free);
+		atomic64_inc(&heap->large_free_count);
 	} else if (likely(mc != &goalloc_emptymcache)) {
 		mc->alloc[s->spanclass].nfree++;
 	} else {
@@ -320,7 +322,7 @@ int mallocgc_free(struct goalloc_heap *heap, u64 addr)
 	if (!addr || addr == GOALLOC_ZERO_ADDR)
 		return 0;
 	preempt_disable();
-	s = spanOfHeap(heap, addr);
+	s = span_of_heap(heap, addr);
 	if (s)
 		ret = free_object(s, addr, &gone);
 	preempt_enable();
@@ -330,6 +332,7 @@ int mallocgc_free(struct goalloc_heap *heap, u64 addr)
 		mheap_return_span(gone);
 	return ret;
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(mallocgc_free);
 
 /**
@@ -350,7 +353,7 @@ int mallocgc_query(struct goalloc_heap *heap, u64 addr, struct goalloc_query *q)
 
 	atomic64_inc(&heap->lookups);
 	rcu_read_lock();
-	s = spanOfHeap(heap, addr);
+	s = span_of_heap(heap, addr);
 	if (!s) {
 		ret = -ENOENT;
 		goto out;
@@ -360,7 +363,7 @@ int mallocgc_query(struct goalloc_heap *heap, u64 addr, struct goalloc_query *q)
 		ret = -EINVAL;
 		goto out;
 	}
-	q->span_base = s->startAddr;
+	q->span_base = s->start_addr;
 	q->span_pages = s->npages;
 	q->spanclass = spanclass_public(s->spanclass);
 	q->base = mspan_slot_addr(s, slot);
@@ -380,6 +383,7 @@ out:
 	rcu_read_unlock();
 	return ret;
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(mallocgc_query);
 
 /* Kernel heaps: the object, zeroed if that is asked for. */
@@ -400,7 +404,7 @@ static __always_inline void *heap_alloc(struct goalloc_heap *heap, size_t size, 
 		v = malloc_tiny(heap, size, gfp);
 	} else {
 		class = goalloc_size_to_class(size);
-		v = malloc_small(heap, makeSpanClass(class, noscan), gfp);
+		v = malloc_small(heap, make_spanclass(class, noscan), gfp);
 		size = goalloc_class_to_size[class];
 	}
 	if (unlikely(gfp & __GFP_ZERO) && v)
@@ -467,7 +471,7 @@ int goalloc_try_free(const void *obj)
 	if (WARN_ON_ONCE(in_nmi()))
 		return -ENOENT;
 	preempt_disable();
-	s = spanOf((unsigned long)obj);
+	s = span_of((unsigned long)obj);
 	if (likely(s))
 		ret = free_object(s, (unsigned long)obj, &gone);
 	if (unlikely(ret))
@@ -520,7 +524,7 @@ static size_t object_size(unsigned long addr, struct goalloc_heap **heap, bool *
 	long slot;
 
 	preempt_disable();
-	s = spanOf(addr);
+	s = span_of(addr);
 	if (!s)
 		goto out;
 	*heap = s->heap;
@@ -620,7 +624,7 @@ size_t goalloc_alloc_bulk(struct goalloc_heap *heap, size_t size, u32 flags, gfp
 {
 	bool noscan = !(flags & GOALLOC_SCAN);
 	size_t done = 0, from;
-	spanClass spc;
+	u8 spc;
 	u8 class;
 
 	if (flags & ~(GOALLOC_SCAN | GOALLOC_UNINIT))
@@ -636,7 +640,7 @@ size_t goalloc_alloc_bulk(struct goalloc_heap *heap, size_t size, u32 flags, gfp
 	}
 
 	class = goalloc_size_to_class(size);
-	spc = makeSpanClass(class, noscan);
+	spc = make_spanclass(class, noscan);
 	while (done < n) {
 		struct mcache_alloc *a;
 		unsigned long v = 0;
@@ -645,7 +649,7 @@ size_t goalloc_alloc_bulk(struct goalloc_heap *heap, size_t size, u32 flags, gfp
 		preempt_disable();
 		a = &this_mcache(heap, mcache_context())->alloc[spc];
 		while (done < n && done - from < BULK_BATCH) {
-			v = nextFreeFast(a);
+			v = next_free_fast(a);
 			if (!v)
 				break;
 			objs[done++] = (void *)v;

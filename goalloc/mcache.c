@@ -35,6 +35,8 @@ struct mcache goalloc_emptymcache = {
 	},
 };
 
+GOALLOC_EXPORT_FOR_KUNIT(goalloc_emptymcache);
+
 static void mcache_entry_clear(struct mcache_alloc *a)
 {
 	a->word = emptymspan.span.words;
@@ -129,6 +131,8 @@ bool mcache_build(struct goalloc_heap *heap, gfp_t gfp)
 	return true;
 }
 
+GOALLOC_EXPORT_FOR_KUNIT(mcache_build);
+
 /* Points an entry at a word of its span. */
 static void mcache_set_word(struct mcache_alloc *a, u32 w)
 {
@@ -150,7 +154,7 @@ static void mcache_set_word(struct mcache_alloc *a, u32 w)
  * Context: the mcache's own, preemption off.
  * Return: false if no slot of the span is free.
  */
-bool mcache_next_word(struct mcache *mc, spanClass spc)
+bool mcache_next_word(struct mcache *mc, u8 spc)
 {
 	struct mcache_alloc *a = &mc->alloc[spc];
 	struct mspan *s = a->span;
@@ -173,8 +177,10 @@ bool mcache_next_word(struct mcache *mc, spanClass spc)
 	return true;
 }
 
+GOALLOC_EXPORT_FOR_KUNIT(mcache_next_word);
+
 /* The entry allocates from @s from now on. Preemption off. */
-static void mcache_install(struct mcache *mc, spanClass spc, struct mspan *s)
+static void mcache_install(struct mcache *mc, u8 spc, struct mspan *s)
 {
 	struct mcache_alloc *a = &mc->alloc[spc];
 
@@ -189,7 +195,7 @@ static void mcache_install(struct mcache *mc, spanClass spc, struct mspan *s)
 }
 
 /* The entry lets go of its span, which is returned, or NULL. Preemption off. */
-static struct mspan *mcache_remove(struct mcache *mc, spanClass spc)
+static struct mspan *mcache_remove(struct mcache *mc, u8 spc)
 {
 	struct mcache_alloc *a = &mc->alloc[spc];
 	struct mspan *s = a->span;
@@ -221,6 +227,8 @@ void mcache_release_tiny(struct mcache *mc)
 		mspan_free_owned(s, mc->tinyslot);
 }
 
+GOALLOC_EXPORT_FOR_KUNIT(mcache_release_tiny);
+
 /**
  * mcache_next_free - takes a free slot, whatever has to be done for it
  * @heap: the heap
@@ -237,7 +245,7 @@ void mcache_release_tiny(struct mcache *mc)
  * preemption is off, and the caller switches it on when it is done with @span.
  * Return: the slot's address, or 0 and preemption is as it was.
  */
-unsigned long mcache_next_free(struct goalloc_heap *heap, spanClass spc, gfp_t gfp,
+unsigned long mcache_next_free(struct goalloc_heap *heap, u8 spc, gfp_t gfp,
 			       struct mspan **span)
 {
 	enum mcache_context ctx = mcache_context();
@@ -264,7 +272,7 @@ unsigned long mcache_next_free(struct goalloc_heap *heap, spanClass spc, gfp_t g
 		c = &heap->central[spc];
 		a = &mc->alloc[spc];
 		for (;;) {
-			v = nextFreeFast(a);
+			v = next_free_fast(a);
 			if (v) {
 				/* Another task filled this entry meanwhile. */
 				if (s)
@@ -297,6 +305,8 @@ unsigned long mcache_next_free(struct goalloc_heap *heap, spanClass spc, gfp_t g
 	}
 }
 
+GOALLOC_EXPORT_FOR_KUNIT(mcache_next_free);
+
 /**
  * mcache_flush - gives up all spans of an mcache (Go: releaseAll)
  * @heap: the heap
@@ -319,6 +329,8 @@ void mcache_flush(struct goalloc_heap *heap, struct mcache *mc)
 	}
 }
 
+GOALLOC_EXPORT_FOR_KUNIT(mcache_flush);
+
 /**
  * mcache_flush_cpu - gives up all spans of a dead CPU
  * @heap: the heap
@@ -333,6 +345,8 @@ void mcache_flush_cpu(struct goalloc_heap *heap, int cpu)
 	for (ctx = 0; ctx < MCACHE_CONTEXTS; ctx++)
 		mcache_flush(heap, per_cpu_ptr(heap->mcache, cpu)->ctx[ctx]);
 }
+
+GOALLOC_EXPORT_FOR_KUNIT(mcache_flush_cpu);
 
 struct mcache_flush_work {
 	struct work_struct work;
@@ -407,4 +421,5 @@ void mcache_flush_all(struct goalloc_heap *heap)
 	}
 	cpus_read_unlock();
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(mcache_flush_all);

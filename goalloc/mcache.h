@@ -98,11 +98,11 @@ static __always_inline enum mcache_context mcache_context(void)
 }
 
 /*
- * Takes the next free slot of the current word, or returns 0 (nextFreeFast in
+ * Takes the next free slot of the current word, or returns 0 (next_free_fast in
  * Go). A slot whose remote bit is set as well waits for the merge of the two
  * halves: see the head of mspan.h.
  */
-static __always_inline unsigned long nextFreeFast(struct mcache_alloc *a)
+static __always_inline unsigned long next_free_fast(struct mcache_alloc *a)
 {
 	union mspan_word *w = a->word;
 	u32 free = READ_ONCE(w->free);
@@ -121,8 +121,8 @@ static __always_inline unsigned long nextFreeFast(struct mcache_alloc *a)
 int mcache_init(struct goalloc_heap *heap);
 void mcache_destroy(struct goalloc_heap *heap);
 bool mcache_build(struct goalloc_heap *heap, gfp_t gfp);
-bool mcache_next_word(struct mcache *mc, spanClass spc);
-unsigned long mcache_next_free(struct goalloc_heap *heap, spanClass spc, gfp_t gfp,
+bool mcache_next_word(struct mcache *mc, u8 spc);
+unsigned long mcache_next_free(struct goalloc_heap *heap, u8 spc, gfp_t gfp,
 			       struct mspan **span);
 void mcache_release_tiny(struct mcache *mc);
 void mcache_flush(struct goalloc_heap *heap, struct mcache *mc);

@@ -21,7 +21,7 @@
  *
  * Context: any.
  */
-void mcentral_init(struct mcentral *c, struct goalloc_heap *heap, spanClass spc)
+void mcentral_init(struct mcentral *c, struct goalloc_heap *heap, u8 spc)
 {
 	int i;
 
@@ -36,7 +36,7 @@ void mcentral_init(struct mcentral *c, struct goalloc_heap *heap, spanClass spc)
 	c->maxempty = spc < 2 ? 0 : 1;
 }
 
-static unsigned long mcentral_lock(struct mcentral *c)
+static unsigned long mcentral_lock(struct mcentral *c) __acquires(&c->lock)
 {
 	unsigned long flags;
 
@@ -45,7 +45,7 @@ static unsigned long mcentral_lock(struct mcentral *c)
 	return flags;
 }
 
-static void mcentral_unlock(struct mcentral *c, unsigned long flags)
+static void mcentral_unlock(struct mcentral *c, unsigned long flags) __releases(&c->lock)
 {
 	raw_spin_unlock_irqrestore(&c->lock, flags);
 }
@@ -123,13 +123,13 @@ static bool mcentral_put_locked(struct mcentral *c, struct mspan *s)
 	lockdep_assert_held(&c->lock);
 	if (!mspan_has_free(s)) {
 		mcentral_push_full(c, s);
-		smp_mb();
+		smp_mb(); /* place before bits, see above */
 		if (!mspan_has_free(s))
 			return false;
 		mcentral_remove(c, s);
 	}
 	mcentral_push_partial(c, s);
-	smp_mb();
+	smp_mb(); /* place before bits, see above */
 	return mcentral_retire(c, s);
 }
 
@@ -151,6 +151,8 @@ void mcentral_put(struct mcentral *c, struct mspan *s)
 	if (gone)
 		mheap_free_span(s);
 }
+
+GOALLOC_EXPORT_FOR_KUNIT(mcentral_put);
 
 /* Takes the first span of a set, for an mcache. */
 static struct mspan *mcentral_pop_partial(struct mcentral *c, u32 set)
@@ -202,6 +204,8 @@ void mcentral_uncache_span(struct mcentral *c, struct mspan *s)
 	}
 }
 
+GOALLOC_EXPORT_FOR_KUNIT(mcentral_uncache_span);
+
 /**
  * mcentral_cache_span_fast - swaps a used-up span for a swept one
  * @c: the mcentral
@@ -240,6 +244,8 @@ struct mspan *mcentral_cache_span_fast(struct mcentral *c, struct mspan *old)
 	return s;
 }
 
+GOALLOC_EXPORT_FOR_KUNIT(mcentral_cache_span_fast);
+
 /**
  * mcentral_take_unswept - takes a span that needs sweeping
  * @c: the mcentral
@@ -273,6 +279,8 @@ struct mspan *mcentral_take_unswept(struct mcentral *c, bool partial, u32 sg)
 	return s;
 }
 
+GOALLOC_EXPORT_FOR_KUNIT(mcentral_take_unswept);
+
 /* A span just swept, or made, with a free slot: to the mcache with it. */
 static void mcentral_hand_out(struct mcentral *c, struct mspan *s)
 {
@@ -304,7 +312,7 @@ struct mspan *mcentral_cache_span(struct mcentral *c, gfp_t gfp)
 	struct mspan *s;
 	u32 sg;
 
-	deductSweepCredit(heap, npages << GOALLOC_PAGE_SHIFT);
+	deduct_sweep_credit(heap, npages << GOALLOC_PAGE_SHIFT);
 
 	s = mcentral_cache_span_fast(c, NULL);
 	if (s)
@@ -330,6 +338,8 @@ struct mspan *mcentral_cache_span(struct mcentral *c, gfp_t gfp)
 		mcentral_hand_out(c, s);
 	return s;
 }
+
+GOALLOC_EXPORT_FOR_KUNIT(mcentral_cache_span);
 
 /**
  * mcentral_freed - looks after a span in which a slot was just freed remotely
@@ -373,4 +383,5 @@ bool mcentral_freed(struct mspan *s, u32 w)
 	mcentral_unlock(c, flags);
 	return gone;
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(mcentral_freed);

@@ -36,7 +36,7 @@
  */
 struct mcentral {
 	raw_spinlock_t lock;
-	spanClass spanclass;
+	u8 spanclass;
 	struct goalloc_heap *heap;
 	struct list_head partial[2];
 	struct list_head full[2];
@@ -47,7 +47,7 @@ struct mcentral {
 	u64 locks;
 } ____cacheline_aligned_in_smp;
 
-void mcentral_init(struct mcentral *c, struct goalloc_heap *heap, spanClass spc);
+void mcentral_init(struct mcentral *c, struct goalloc_heap *heap, u8 spc);
 struct mspan *mcentral_cache_span_fast(struct mcentral *c, struct mspan *old);
 struct mspan *mcentral_cache_span(struct mcentral *c, gfp_t gfp);
 void mcentral_uncache_span(struct mcentral *c, struct mspan *s);

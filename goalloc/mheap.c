@@ -20,6 +20,7 @@
 /* A span of more pages is returned where that may take its time. */
 #define MHEAP_INLINE_PAGES	PALLOC_CHUNK_PAGES
 
+/* Protects the list of heaps and their ids. */
 DEFINE_MUTEX(goalloc_heaps_mutex);
 LIST_HEAD(goalloc_heaps);
 struct goalloc_heap *goalloc_kernel_heap;
@@ -36,7 +37,7 @@ static enum cpuhp_state cpuhp_state;
  * Context: any but NMI. Interrupts are off until mheap_unlock().
  * Return: what mheap_unlock() needs.
  */
-unsigned long mheap_lock(struct goalloc_heap *heap)
+unsigned long mheap_lock(struct goalloc_heap *heap) __acquires(&heap->lock)
 {
 	unsigned long flags;
 
@@ -44,6 +45,7 @@ unsigned long mheap_lock(struct goalloc_heap *heap)
 	heap->locks++;
 	return flags;
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(mheap_lock);
 
 /**
@@ -53,10 +55,11 @@ GOALLOC_EXPORT_FOR_KUNIT(mheap_lock);
  *
  * Context: the lock held.
  */
-void mheap_unlock(struct goalloc_heap *heap, unsigned long flags)
+void mheap_unlock(struct goalloc_heap *heap, unsigned long flags) __releases(&heap->lock)
 {
 	raw_spin_unlock_irqrestore(&heap->lock, flags);
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(mheap_unlock);
 
 /**
@@ -84,10 +87,11 @@ struct goalloc_chunk *mheap_chunk(struct goalloc_heap *heap, u64 addr)
 		return NULL;
 	return READ_ONCE(arena->chunks[goalloc_chunk_index(addr) & (GOALLOC_ARENA_CHUNKS - 1)]);
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(mheap_chunk);
 
 /**
- * spanOfHeap - finds the span of a heap address
+ * span_of_heap - finds the span of a heap address
  * @heap: a sparse heap
  * @addr: any value
  *
@@ -95,7 +99,7 @@ GOALLOC_EXPORT_FOR_KUNIT(mheap_chunk);
  * looked at.
  * Return: the span in use or NULL.
  */
-struct mspan *spanOfHeap(struct goalloc_heap *heap, u64 addr)
+struct mspan *span_of_heap(struct goalloc_heap *heap, u64 addr)
 {
 	struct goalloc_chunk *c = mheap_chunk(heap, addr);
 	struct mspan __rcu **spans;
@@ -110,7 +114,8 @@ struct mspan *spanOfHeap(struct goalloc_heap *heap, u64 addr)
 	return spans ? rcu_dereference_check(spans[goalloc_chunk_page(addr)],
 					     rcu_read_lock_sched_held()) : NULL;
 }
-GOALLOC_EXPORT_FOR_KUNIT(spanOfHeap);
+
+GOALLOC_EXPORT_FOR_KUNIT(span_of_heap);
 
 /*
  * Makes the tables above a chunk, and its own. Entries are installed by
@@ -172,10 +177,10 @@ static bool mheap_grow(struct goalloc_heap *heap, u64 npages, gfp_t gfp)
 	bool ok;
 
 	flags = mheap_lock(heap);
-	base = heap->curArena;
+	base = heap->cur_arena;
 	ok = bytes <= GOALLOC_HEAP_END - base;
 	if (ok)
-		heap->curArena += bytes;
+		heap->cur_arena += bytes;
 	mheap_unlock(heap, flags);
 	if (!ok)
 		return false;
@@ -195,14 +200,14 @@ static bool mheap_grow(struct goalloc_heap *heap, u64 npages, gfp_t gfp)
 
 	flags = mheap_lock(heap);
 	ok = i == n;
-	if (!ok && heap->curArena == base + bytes) {
-		heap->curArena = base;
+	if (!ok && heap->cur_arena == base + bytes) {
+		heap->cur_arena = base;
 		i = 0;
 	}
 	if (i) {
 		pagealloc_grow(&heap->pages, base, i);
-		heap->pagesSys += i * PALLOC_CHUNK_PAGES;
-		heap->pagesReleased += i * PALLOC_CHUNK_PAGES;
+		heap->pages_sys += i * PALLOC_CHUNK_PAGES;
+		heap->pages_released += i * PALLOC_CHUNK_PAGES;
 	}
 	mheap_unlock(heap, flags);
 	return ok;
@@ -218,11 +223,11 @@ static void mheap_free_run(struct goalloc_heap *heap, struct mspan *s)
 		heap->nspans--;
 	}
 	/* A run that was never backed has its scavenged bits set again. */
-	if (heap->backing == BACKING_LINEAR && !backing_is_backed(heap, s->startAddr))
-		pagealloc_set_scavenged(&heap->pages, s->startAddr, s->npages);
-	heap->pagesReleased += pagealloc_count_scavenged(&heap->pages, s->startAddr, s->npages);
-	heap->pagesInUse -= s->npages;
-	pagealloc_free(&heap->pages, s->startAddr, s->npages);
+	if (heap->backing == BACKING_LINEAR && !backing_is_backed(heap, s->start_addr))
+		pagealloc_set_scavenged(&heap->pages, s->start_addr, s->npages);
+	heap->pages_released += pagealloc_count_scavenged(&heap->pages, s->start_addr, s->npages);
+	heap->pages_in_use -= s->npages;
+	pagealloc_free(&heap->pages, s->start_addr, s->npages);
 	mheap_unlock(heap, flags);
 }
 
@@ -264,7 +269,7 @@ static u64 mheap_take_run(struct goalloc_heap *heap, u64 npages, u64 align_pages
  * the heap's max would be passed.
  */
 struct mspan *mheap_alloc_span(struct goalloc_heap *heap, u64 npages, u64 align_pages,
-			       spanClass spc, u64 elemsize, gfp_t gfp)
+			       u8 spc, u64 elemsize, gfp_t gfp)
 {
 	bool linear = heap->backing == BACKING_LINEAR;
 	bool vmapped = linear && npages > PALLOC_HALF_PAGES;
@@ -285,7 +290,7 @@ struct mspan *mheap_alloc_span(struct goalloc_heap *heap, u64 npages, u64 align_
 	flags = mheap_lock(heap);
 	for (;;) {
 		maxpages = READ_ONCE(heap->max) >> GOALLOC_PAGE_SHIFT;
-		if (run > maxpages || heap->pagesInUse > maxpages - run) {
+		if (run > maxpages || heap->pages_in_use > maxpages - run) {
 			addr = 0;
 			break;
 		}
@@ -300,8 +305,8 @@ struct mspan *mheap_alloc_span(struct goalloc_heap *heap, u64 npages, u64 align_
 		flags = mheap_lock(heap);
 	}
 	if (addr) {
-		heap->pagesInUse += run;
-		heap->pagesReleased -= scav;
+		heap->pages_in_use += run;
+		heap->pages_released -= scav;
 	}
 	mheap_unlock(heap, flags);
 	if (!addr) {
@@ -315,9 +320,9 @@ struct mspan *mheap_alloc_span(struct goalloc_heap *heap, u64 npages, u64 align_
 	WRITE_ONCE(s->sweepgen, READ_ONCE(heap->sweepgen));
 	if (backing_commit(heap, s, gfp))
 		goto fail;
-	WRITE_ONCE(s->state, mSpanInUse);
+	WRITE_ONCE(s->state, MSPAN_IN_USE);
 	if (backing_map_span(heap, s, gfp)) {
-		WRITE_ONCE(s->state, mSpanDead);
+		WRITE_ONCE(s->state, MSPAN_DEAD);
 		backing_unmap_span(heap, s);
 		backing_decommit(heap, s);
 		goto fail;
@@ -335,6 +340,8 @@ fail:
 	return NULL;
 }
 
+GOALLOC_EXPORT_FOR_KUNIT(mheap_alloc_span);
+
 /**
  * mheap_return_span - returns a span to the page heap (Go: freeSpan)
  * @s: the span, HELD by the caller, nothing in it live
@@ -349,15 +356,17 @@ void mheap_return_span(struct mspan *s)
 {
 	struct goalloc_heap *heap = s->heap;
 
-	WRITE_ONCE(s->state, mSpanDead);
+	WRITE_ONCE(s->state, MSPAN_DEAD);
 	backing_unmap_span(heap, s);
 	backing_decommit(heap, s);
 	mheap_free_run(heap, s);
-	if (s->gcmarkBits)
-		persistentfree(&heap->gc_bytes, s->gcmarkBits,
+	if (s->gcmark_bits)
+		persistentfree(&heap->gc_bytes, s->gcmark_bits,
 			       BITS_TO_LONGS(s->nelems) * sizeof(long));
 	fixalloc_mspan_free(heap, s);
 }
+
+GOALLOC_EXPORT_FOR_KUNIT(mheap_return_span);
 
 static void mheap_return_workfn(struct work_struct *work)
 {
@@ -382,6 +391,7 @@ void mheap_free_span(struct mspan *s)
 	}
 	mheap_return_span(s);
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(mheap_free_span);
 
 /**
@@ -431,6 +441,12 @@ bool mheap_build_central(struct goalloc_heap *heap, gfp_t gfp)
 	return true;
 }
 
+/* The page allocator's nodes fail for tests as all other metadata does. */
+static bool mheap_fail_node(struct pagealloc *p)
+{
+	return goalloc_should_fail();
+}
+
 /**
  * mheap_create - makes a heap
  * @params: what it is to be; NULL for a kernel heap without limits
@@ -458,9 +474,11 @@ struct goalloc_heap *mheap_create(const struct goalloc_heap_params *params,
 	heap->limit = params && params->limit ? params->limit : GOALLOC_NO_LIMIT;
 	heap->max = params && params->max ? params->max : GOALLOC_NO_LIMIT;
 	heap->gc_percent = GOALLOC_NO_LIMIT;
-	heap->curArena = GOALLOC_HEAP_BASE;
+	heap->cur_arena = GOALLOC_HEAP_BASE;
 	INIT_LIST_HEAD(&heap->allspans);
 	pagealloc_init(&heap->pages, &heap->lock);
+	if (IS_ENABLED(CONFIG_FAULT_INJECTION))
+		heap->pages.fail_node = mheap_fail_node;
 	xa_init(&heap->sparse);
 	sweep_init(heap);
 	if (mcache_init(heap)) {
@@ -479,6 +497,7 @@ struct goalloc_heap *mheap_create(const struct goalloc_heap_params *params,
 	mutex_unlock(&goalloc_heaps_mutex);
 	return heap;
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(mheap_create);
 
 /* What was not freed, by class, in one line each. */
@@ -561,13 +580,13 @@ void mheap_destroy(struct goalloc_heap *heap, bool quiet)
 		mheap_report_leaks(heap);
 
 	list_for_each_entry_safe(s, next, &heap->allspans, allspans) {
-		WRITE_ONCE(s->state, mSpanDead);
+		WRITE_ONCE(s->state, MSPAN_DEAD);
 		backing_unmap_span(heap, s);
 		if (s->vmapped)
 			backing_decommit(heap, s);
 		list_del(&s->allspans);
-		if (s->gcmarkBits)
-			persistentfree(&heap->gc_bytes, s->gcmarkBits,
+		if (s->gcmark_bits)
+			persistentfree(&heap->gc_bytes, s->gcmark_bits,
 				       BITS_TO_LONGS(s->nelems) * sizeof(long));
 		fixalloc_mspan_free(heap, s);
 		cond_resched();
@@ -591,6 +610,7 @@ void mheap_destroy(struct goalloc_heap *heap, bool quiet)
 		free_pages_exact(heap->central, GOALLOC_NUM_CENTRALS * sizeof(*heap->central));
 	kvfree(heap);
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(mheap_destroy);
 
 /**

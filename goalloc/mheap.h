@@ -38,7 +38,7 @@
 struct dentry;
 
 #define GOALLOC_ARENA_L2_BITS	7
-#define GOALLOC_ARENA_L2	(1 << GOALLOC_ARENA_L2_BITS)
+#define GOALLOC_ARENA_L2	BIT(GOALLOC_ARENA_L2_BITS)
 #define GOALLOC_ARENA_L1	\
 	(1 << (GOALLOC_HEAP_SHIFT - GOALLOC_ARENA_SHIFT - GOALLOC_ARENA_L2_BITS))
 
@@ -95,19 +95,19 @@ enum goalloc_fault {
  * @name: shown to people
  * @pages: the page allocator (lock)
  * @arenas: address to arena; entries are installed by compare-and-swap
- * @curArena: where the address space not yet given to @pages begins (lock)
+ * @cur_arena: where the address space not yet given to @pages begins (lock)
  * @limit: soft limit in bytes
  * @max: hard limit in bytes of pages in spans
  * @gc_percent: GOGC
- * @pagesInUse: heap pages in spans (lock)
- * @pagesSys: heap pages of address space given to @pages (lock)
- * @pagesReleased: of those idle and not backed (lock)
+ * @pages_in_use: heap pages in spans (lock)
+ * @pages_sys: heap pages of address space given to @pages (lock)
+ * @pages_released: of those idle and not backed (lock)
  * @allspans: every span in use (lock)
  * @nspans: how many (lock)
  * @locks: how often @lock was taken (lock)
  * @backed: bytes of memory behind the heap
- * @largeAlloc: bytes of large objects made; @largeAllocCount, @largeFree and
- *	@largeFreeCount likewise
+ * @large_alloc: bytes of large objects made; @large_alloc_count, @large_free and
+ *	@large_free_count likewise
  * @frees: frees of CPUs that have no mcache for the heap
  * @tinyfrees: likewise, tiny objects
  * @faults: bad frees by kind
@@ -119,10 +119,10 @@ enum goalloc_fault {
  *	spans
  * @sweepgen: Go's; moves by 2 a cycle (I5)
  * @sweepdone: no unswept span is left
- * @pagesSwept: pages swept this cycle
- * @sweepPagesPerByte: proportional sweeping, in 2^-32 pages a byte
- * @sweepSpanBytes: bytes of spans handed out this cycle
- * @sweepIndex: mcentral the next sweeper begins with
+ * @pages_swept: pages swept this cycle
+ * @sweep_pages_per_byte: proportional sweeping, in 2^-32 pages a byte
+ * @sweep_span_bytes: bytes of spans handed out this cycle
+ * @sweep_index: mcentral the next sweeper begins with
  * @bgsweep: the background sweeper
  * @num_gc: cycles begun
  * @num_forced_gc: of those the ones asked for
@@ -142,22 +142,22 @@ struct goalloc_heap {
 
 	struct pagealloc pages;
 	struct goalloc_arena_l2 *arenas[GOALLOC_ARENA_L1];
-	u64 curArena;
+	u64 cur_arena;
 	u64 limit;
 	u64 max;
 	u64 gc_percent;
-	u64 pagesInUse;
-	u64 pagesSys;
-	u64 pagesReleased;
+	u64 pages_in_use;
+	u64 pages_sys;
+	u64 pages_released;
 	struct list_head allspans;
 	u64 nspans;
 	u64 locks;
 
 	atomic64_t backed;
-	atomic64_t largeAlloc;
-	atomic64_t largeAllocCount;
-	atomic64_t largeFree;
-	atomic64_t largeFreeCount;
+	atomic64_t large_alloc;
+	atomic64_t large_alloc_count;
+	atomic64_t large_free;
+	atomic64_t large_free_count;
 	atomic64_t frees[GOALLOC_NUM_CENTRALS];
 	atomic64_t tinyfrees;
 	atomic64_t faults[GOALLOC_NUM_FAULTS];
@@ -169,10 +169,10 @@ struct goalloc_heap {
 
 	u32 sweepgen;
 	bool sweepdone;
-	atomic64_t pagesSwept;
-	u64 sweepPagesPerByte;
-	atomic64_t sweepSpanBytes;
-	u32 sweepIndex;
+	atomic64_t pages_swept;
+	u64 sweep_pages_per_byte;
+	atomic64_t sweep_span_bytes;
+	u32 sweep_index;
 	struct delayed_work bgsweep;
 	u64 num_gc;
 	u64 num_forced_gc;
@@ -203,11 +203,11 @@ void mheap_destroy(struct goalloc_heap *heap, bool quiet);
 bool mheap_build_central(struct goalloc_heap *heap, gfp_t gfp);
 
 struct mspan *mheap_alloc_span(struct goalloc_heap *heap, u64 npages, u64 align_pages,
-			       spanClass spc, u64 elemsize, gfp_t gfp);
+			       u8 spc, u64 elemsize, gfp_t gfp);
 void mheap_return_span(struct mspan *s);
 void mheap_free_span(struct mspan *s);
 struct goalloc_chunk *mheap_chunk(struct goalloc_heap *heap, u64 addr);
-struct mspan *spanOfHeap(struct goalloc_heap *heap, u64 addr);
+struct mspan *span_of_heap(struct goalloc_heap *heap, u64 addr);
 unsigned long mheap_lock(struct goalloc_heap *heap);
 void mheap_unlock(struct goalloc_heap *heap, unsigned long flags);
 void mheap_fault(struct goalloc_heap *heap, enum goalloc_fault fault);

@@ -25,7 +25,7 @@
  *
  * Context: any; the caller holds the span.
  */
-void mspan_init(struct mspan *s, struct goalloc_heap *heap, spanClass spc, u64 start,
+void mspan_init(struct mspan *s, struct goalloc_heap *heap, u8 spc, u64 start,
 		u64 npages, u64 elemsize)
 {
 	u32 w;
@@ -33,7 +33,7 @@ void mspan_init(struct mspan *s, struct goalloc_heap *heap, spanClass spc, u64 s
 	s->heap = heap;
 	s->central = &heap->central[spc];
 	s->spanclass = spc;
-	s->startAddr = start;
+	s->start_addr = start;
 	s->npages = npages;
 	s->elemsize = elemsize;
 	s->owner = MSPAN_NO_OWNER;
@@ -56,6 +56,7 @@ void mspan_init(struct mspan *s, struct goalloc_heap *heap, spanClass spc, u64 s
 		s->words[w].remote = mspan_word_invalid(s, w);
 	}
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(mspan_init);
 
 /**
@@ -85,6 +86,7 @@ int mspan_free_remote(struct mspan *s, u32 slot)
 	} while (!try_cmpxchg(&w->both, &old.both, new.both));
 	return 0;
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(mspan_free_remote);
 
 /**
@@ -106,6 +108,7 @@ int mspan_free_owned(struct mspan *s, u32 slot)
 	WRITE_ONCE(w->free, free | mask);
 	return 0;
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(mspan_free_owned);
 
 /*
@@ -155,6 +158,7 @@ bool mspan_merge(struct mspan *s)
 	}
 	return any;
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(mspan_merge);
 
 /**
@@ -173,6 +177,8 @@ bool mspan_word_all_free(const struct mspan *s, u32 w)
 	return (v.free | v.remote) == ~0U;
 }
 
+GOALLOC_EXPORT_FOR_KUNIT(mspan_word_all_free);
+
 /**
  * mspan_all_free - is no slot live
  * @s: the span
@@ -190,6 +196,7 @@ bool mspan_all_free(const struct mspan *s)
 			return false;
 	return true;
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(mspan_all_free);
 
 /**
@@ -213,6 +220,8 @@ bool mspan_has_free(const struct mspan *s)
 	return false;
 }
 
+GOALLOC_EXPORT_FOR_KUNIT(mspan_has_free);
+
 /**
  * mspan_live - how many slots are live
  * @s: the span
@@ -232,6 +241,7 @@ u32 mspan_live(const struct mspan *s)
 	}
 	return live;
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(mspan_live);
 
 /**
@@ -249,6 +259,7 @@ bool mspan_slot_live(const struct mspan *s, u32 slot)
 	v.both = READ_ONCE(s->words[slot / MSPAN_WORD_SLOTS].both);
 	return !((v.free | v.remote) & BIT(slot % MSPAN_WORD_SLOTS));
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(mspan_slot_live);
 
 /* The table in mspan.h: may a span go from one place to the other? */
@@ -270,10 +281,12 @@ static const u8 mspan_moves[] = {
 void mspan_set_place(struct mspan *s, enum mspan_place place)
 {
 	WARN_ONCE(!(mspan_moves[s->place] & BIT(place)),
-		  "goalloc: span at %llx cannot go from place %u to %u\n", s->startAddr,
+		  "goalloc: span at %llx cannot go from place %u to %u\n", s->start_addr,
 		  s->place, place);
 	WRITE_ONCE(s->place, place);
 }
+
+GOALLOC_EXPORT_FOR_KUNIT(mspan_set_place);
 
 /**
  * tiny_take - makes a tiny block of a slot
@@ -288,6 +301,7 @@ void tiny_take(struct mspan *s, u32 slot)
 	/* Whoever could free in this block got its address after this store. */
 	WRITE_ONCE(s->tiny->word[slot], TINY_HELD);
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(tiny_take);
 
 /**
@@ -311,6 +325,7 @@ bool tiny_add(struct mspan *s, u32 slot, u32 off, u32 size)
 		;
 	return !(old & TINY_LIVE_MASK);
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(tiny_add);
 
 /**
@@ -330,6 +345,7 @@ bool tiny_release(struct mspan *s, u32 slot)
 		;
 	return !(old & TINY_LIVE_MASK);
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(tiny_release);
 
 /**
@@ -360,6 +376,7 @@ int tiny_free(struct mspan *s, u32 slot, u32 off)
 		return TINY_FREED;
 	return new & TINY_HELD ? TINY_BLOCK_DEAD : TINY_SLOT_FREE;
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(tiny_free);
 
 /**
@@ -379,6 +396,8 @@ u32 tiny_kill(struct mspan *s, u32 slot)
 		;
 	return hweight32(old & TINY_LIVE_MASK);
 }
+
+GOALLOC_EXPORT_FOR_KUNIT(tiny_kill);
 
 /**
  * tiny_object_at - finds the tiny object that holds a byte
@@ -414,4 +433,5 @@ bool tiny_object_at(const struct mspan *s, u32 slot, u32 off, bool held_used, u3
 	*live = word & BIT(*start + TINY_LIVE_SHIFT);
 	return true;
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(tiny_object_at);

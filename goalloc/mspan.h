@@ -77,38 +77,36 @@ struct mcentral;
  * have spans of their own, which alone carry the blocks' masks, and which are
  * span class 5 to the outside.
  */
-typedef u8 spanClass;
-
 #define GOALLOC_NUM_SPAN_CLASSES	(GOALLOC_NUM_SIZE_CLASSES << 1)
 #define GOALLOC_TINY_SPAN_CLASS		(GOALLOC_NUM_SPAN_CLASSES)
 #define GOALLOC_NUM_CENTRALS		(GOALLOC_NUM_SPAN_CLASSES + 1)
 
-static inline spanClass makeSpanClass(u8 sizeclass, bool noscan)
+static inline u8 make_spanclass(u8 sizeclass, bool noscan)
 {
 	return sizeclass << 1 | noscan;
 }
 
 /* The span class that users see. */
-static inline spanClass spanclass_public(spanClass spc)
+static inline u8 spanclass_public(u8 spc)
 {
 	return spc == GOALLOC_TINY_SPAN_CLASS ?
-		makeSpanClass(GOALLOC_TINY_SIZE_CLASS, true) : spc;
+		make_spanclass(GOALLOC_TINY_SIZE_CLASS, true) : spc;
 }
 
-static inline u8 spanclass_sizeclass(spanClass spc)
+static inline u8 spanclass_sizeclass(u8 spc)
 {
 	return spanclass_public(spc) >> 1;
 }
 
-static inline bool spanclass_noscan(spanClass spc)
+static inline bool spanclass_noscan(u8 spc)
 {
 	return spanclass_public(spc) & 1;
 }
 
 /* Go's mSpanState. mSpanManual has no use here: no stacks live in a heap. */
-enum mSpanState {
-	mSpanDead,
-	mSpanInUse,
+enum mspan_state {
+	MSPAN_DEAD,
+	MSPAN_IN_USE,
 };
 
 enum mspan_place {
@@ -170,7 +168,7 @@ struct tiny_blocks {
  * @needzero: the pages may hold old bytes
  * @vmapped: pages of its own, mapped by vmalloc()
  * @sweepgen: Go's, against the heap's (I5)
- * @startAddr: heap address of the run
+ * @start_addr: heap address of the run
  * @npages: heap pages
  * @elemsize: bytes of a slot, large objects' too
  * @heap: the heap it belongs to
@@ -178,7 +176,7 @@ struct tiny_blocks {
  * @list: in a set of @central (its lock)
  * @allspans: in the heap's list of all spans (heap lock)
  * @tiny: its tiny blocks, or NULL
- * @gcmarkBits: marks of the cycle under way, or NULL
+ * @gcmark_bits: marks of the cycle under way, or NULL
  * @rcu: frees the record
  * @work: takes down the mapping of a span freed where that is not allowed
  * @words: free and remote bits
@@ -190,7 +188,7 @@ struct mspan {
 	u32 owner;
 	u16 nelems;
 	u8 nwords;
-	spanClass spanclass;
+	u8 spanclass;
 	struct mcache_alloc *cache;
 	struct tiny_blocks *tiny;
 	u8 place;
@@ -200,14 +198,14 @@ struct mspan {
 	u8 vmapped;
 	u32 sweepgen;
 
-	u64 startAddr;
+	u64 start_addr;
 	u64 npages;
 	u64 elemsize;
 	struct goalloc_heap *heap;
 	struct mcentral *central;
 	struct list_head list;
 	struct list_head allspans;
-	unsigned long *gcmarkBits;
+	unsigned long *gcmark_bits;
 	union {
 		struct rcu_head rcu;
 		struct work_struct work;
@@ -252,7 +250,7 @@ static inline unsigned long mspan_slot_addr(const struct mspan *s, u32 slot)
 	return s->base + (u64)slot * s->elemsize32;
 }
 
-void mspan_init(struct mspan *s, struct goalloc_heap *heap, spanClass spc, u64 start,
+void mspan_init(struct mspan *s, struct goalloc_heap *heap, u8 spc, u64 start,
 		u64 npages, u64 elemsize);
 int mspan_free_remote(struct mspan *s, u32 slot);
 int mspan_free_owned(struct mspan *s, u32 slot);

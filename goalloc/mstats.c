@@ -108,13 +108,13 @@ void readmemstats(struct goalloc_heap *heap, struct goalloc_memstats *ms)
 		ms->by_size[spanclass_sizeclass(i)].frees += atomic64_read(&heap->frees[i]);
 	fblocks = atomic64_read(&heap->frees[GOALLOC_TINY_SPAN_CLASS]);
 	sum_mcaches(heap, ms, true, &tinyfrees, &fblocks);
-	ms->by_size[0].frees = atomic64_read(&heap->largeFreeCount);
-	ms->heap_alloc = -atomic64_read(&heap->largeFree);
+	ms->by_size[0].frees = atomic64_read(&heap->large_free_count);
+	ms->heap_alloc = -atomic64_read(&heap->large_free);
 	/* Pairs with the order in which an object is first made and then freed. */
 	smp_rmb();
 	sum_mcaches(heap, ms, false, &tinyallocs, &ablocks);
-	ms->by_size[0].mallocs = atomic64_read(&heap->largeAllocCount);
-	ms->total_alloc = atomic64_read(&heap->largeAlloc);
+	ms->by_size[0].mallocs = atomic64_read(&heap->large_alloc_count);
+	ms->total_alloc = atomic64_read(&heap->large_alloc);
 	ms->heap_alloc += ms->total_alloc;
 
 	for (i = 0; i < GOALLOC_NUM_SIZE_CLASSES; i++) {
@@ -133,9 +133,9 @@ void readmemstats(struct goalloc_heap *heap, struct goalloc_memstats *ms)
 	ms->alloc = ms->heap_alloc;
 
 	flags = mheap_lock(heap);
-	inuse = heap->pagesInUse;
-	sys = heap->pagesSys;
-	released = heap->pagesReleased;
+	inuse = heap->pages_in_use;
+	sys = heap->pages_sys;
+	released = heap->pages_released;
 	ms->num_gc = heap->num_gc;
 	ms->num_forced_gc = heap->num_forced_gc;
 	ms->last_gc = heap->last_gc;
@@ -161,4 +161,5 @@ void readmemstats(struct goalloc_heap *heap, struct goalloc_memstats *ms)
 	/* No collector plans a next cycle yet; cycles are begun by request. */
 	ms->next_gc = GOALLOC_NO_LIMIT;
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(readmemstats);

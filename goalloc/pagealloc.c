@@ -359,8 +359,8 @@ int pagealloc_module_init(void)
 {
 	node_cache = kmem_cache_create("goalloc_pagealloc_node",
 				       sizeof(struct pagealloc_node),
-				       __alignof__(struct pagealloc_node), 0,
-				       NULL);
+				       __alignof__(struct pagealloc_node),
+				       GOALLOC_SLAB_NO_MERGE, NULL);
 	return node_cache ? 0 : -ENOMEM;
 }
 

@@ -31,19 +31,19 @@
 #define BGSWEEP_SHARE	100
 
 /* The least growth over which sweeping is spread out, in bytes, as in Go. */
-#define SWEEP_MIN_DISTANCE	(1ULL << 20)
+#define SWEEP_MIN_DISTANCE	BIT_ULL(20)
 
 /**
- * gcMark - marks the object at an address
+ * gc_mark - marks the object at an address
  * @heap: the heap
  * @addr: any address inside the object
  *
- * Marks are set while nobody allocates from the heap, before gcSweepStart().
+ * Marks are set while nobody allocates from the heap, before gc_sweep_start().
  *
  * Context: task, may sleep.
  * Return: 0, -ENOENT if no object is there, -ENOMEM.
  */
-int gcMark(struct goalloc_heap *heap, unsigned long addr)
+int gc_mark(struct goalloc_heap *heap, unsigned long addr)
 {
 	size_t size;
 	unsigned long *bits;
@@ -52,37 +52,38 @@ int gcMark(struct goalloc_heap *heap, unsigned long addr)
 	int ret = -ENOENT;
 
 	rcu_read_lock();
-	s = heap->backing == BACKING_SPARSE ? spanOfHeap(heap, addr) : spanOf(addr);
+	s = heap->backing == BACKING_SPARSE ? span_of_heap(heap, addr) : span_of(addr);
 	if (!s || s->heap != heap)
 		goto out;
 	slot = mspan_is_large(s) ? 0 : goalloc_div(addr - s->base, s->divmul);
 	if (slot >= s->nelems || !mspan_slot_live(s, slot))
 		goto out;
 	ret = -ENOMEM;
-	if (!READ_ONCE(s->gcmarkBits)) {
+	if (!READ_ONCE(s->gcmark_bits)) {
 		size = BITS_TO_LONGS(s->nelems) * sizeof(long);
 		bits = persistentalloc(heap, &heap->gc_bytes, size, GFP_NOWAIT);
 		if (!bits)
 			goto out;
-		if (cmpxchg(&s->gcmarkBits, NULL, bits))
+		if (cmpxchg(&s->gcmark_bits, NULL, bits))
 			persistentfree(&heap->gc_bytes, bits, size);
 	}
-	set_bit(slot, s->gcmarkBits);
+	set_bit(slot, s->gcmark_bits);
 	ret = 0;
 out:
 	rcu_read_unlock();
 	return ret;
 }
-GOALLOC_EXPORT_FOR_KUNIT(gcMark);
+
+GOALLOC_EXPORT_FOR_KUNIT(gc_mark);
 
 /* The marks of the 32 slots of a word. */
 static u32 mark_word(const struct mspan *s, u32 w)
 {
 	u32 bit = w * MSPAN_WORD_SLOTS;
 
-	if (!s->gcmarkBits)
+	if (!s->gcmark_bits)
 		return 0;
-	return s->gcmarkBits[bit / BITS_PER_LONG] >> (bit % BITS_PER_LONG);
+	return s->gcmark_bits[bit / BITS_PER_LONG] >> (bit % BITS_PER_LONG);
 }
 
 /**
@@ -119,28 +120,30 @@ bool mspan_sweep(struct mspan *s, bool preserve)
 			dead &= dead - 1;
 		}
 	}
-	if (s->gcmarkBits) {
-		persistentfree(&heap->gc_bytes, s->gcmarkBits,
+	if (s->gcmark_bits) {
+		persistentfree(&heap->gc_bytes, s->gcmark_bits,
 			       BITS_TO_LONGS(s->nelems) * sizeof(long));
-		s->gcmarkBits = NULL;
+		s->gcmark_bits = NULL;
 	}
 	if (nfreed) {
 		s->needzero = 1;
 		if (mspan_is_large(s)) {
-			atomic64_add(s->elemsize, &heap->largeFree);
-			atomic64_inc(&heap->largeFreeCount);
+			atomic64_add(s->elemsize, &heap->large_free);
+			atomic64_inc(&heap->large_free_count);
 		} else {
 			atomic64_add(nfreed, &heap->frees[s->spanclass]);
 			atomic64_add(ntiny, &heap->tinyfrees);
 		}
 	}
-	atomic64_add(npages, &heap->pagesSwept);
+	atomic64_add(npages, &heap->pages_swept);
 	/* Swept: whoever gets the span from here on may allocate (I5). */
 	smp_store_release(&s->sweepgen, s->sweepgen + 1);
 	if (!preserve)
 		mcentral_put(s->central, s);
 	return nfreed;
 }
+
+GOALLOC_EXPORT_FOR_KUNIT(mspan_sweep);
 
 /**
  * sweepone - sweeps one span (Go: sweepone)
@@ -152,7 +155,7 @@ bool mspan_sweep(struct mspan *s, bool preserve)
 u64 sweepone(struct goalloc_heap *heap)
 {
 	u32 sg = READ_ONCE(heap->sweepgen);
-	u32 first = READ_ONCE(heap->sweepIndex), i;
+	u32 first = READ_ONCE(heap->sweep_index), i;
 
 	if (READ_ONCE(heap->sweepdone) || !READ_ONCE(heap->central))
 		return SWEEP_NONE;
@@ -166,7 +169,7 @@ u64 sweepone(struct goalloc_heap *heap)
 		if (s) {
 			u64 npages = s->npages;
 
-			WRITE_ONCE(heap->sweepIndex, spc);
+			WRITE_ONCE(heap->sweep_index, spc);
 			mspan_sweep(s, false);
 			return npages;
 		}
@@ -175,32 +178,35 @@ u64 sweepone(struct goalloc_heap *heap)
 		WRITE_ONCE(heap->sweepdone, true);
 	return SWEEP_NONE;
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(sweepone);
 
 /**
- * deductSweepCredit - sweeps in proportion before the heap grows
+ * deduct_sweep_credit - sweeps in proportion before the heap grows
  * @heap: the heap
- * @spanBytes: bytes of the span about to be made or refilled
+ * @span_bytes: bytes of the span about to be made or refilled
  *
  * Sweeping a cycle's spans is spread over the bytes that may be allocated
  * until the next: whoever takes a span first sweeps what is due.
  *
  * Context: any but NMI.
  */
-void deductSweepCredit(struct goalloc_heap *heap, u64 spanBytes)
+void deduct_sweep_credit(struct goalloc_heap *heap, u64 span_bytes)
 {
-	u64 ratio = READ_ONCE(heap->sweepPagesPerByte), due;
+	u64 ratio = READ_ONCE(heap->sweep_pages_per_byte), due;
 
 	if (!ratio)
 		return;
-	due = mul_u64_u64_shr(atomic64_add_return(spanBytes, &heap->sweepSpanBytes), ratio, 32);
-	while (due > (u64)atomic64_read(&heap->pagesSwept)) {
+	due = mul_u64_u64_shr(atomic64_add_return(span_bytes, &heap->sweep_span_bytes), ratio, 32);
+	while (due > (u64)atomic64_read(&heap->pages_swept)) {
 		if (sweepone(heap) == SWEEP_NONE) {
-			WRITE_ONCE(heap->sweepPagesPerByte, 0);
+			WRITE_ONCE(heap->sweep_pages_per_byte, 0);
 			break;
 		}
 	}
 }
+
+GOALLOC_EXPORT_FOR_KUNIT(deduct_sweep_credit);
 
 /*
  * The background sweeper. It measures what it takes and sleeps 99 times as
@@ -223,13 +229,13 @@ static void bgsweep(struct work_struct *work)
 }
 
 /**
- * gcSweepStart - begins a cycle: all spans need sweeping (Go: gcSweep)
+ * gc_sweep_start - begins a cycle: all spans need sweeping (Go: gcSweep)
  * @heap: the heap, in which the live objects are marked, and from which
  *	nobody allocates meanwhile; frees do no harm
  *
  * Context: task, sleeps.
  */
-void gcSweepStart(struct goalloc_heap *heap)
+void gc_sweep_start(struct goalloc_heap *heap)
 {
 	u64 begin = ktime_get_ns(), pages, live;
 	unsigned long flags;
@@ -241,17 +247,17 @@ void gcSweepStart(struct goalloc_heap *heap)
 	mcache_flush_all(heap);
 
 	flags = mheap_lock(heap);
-	pages = heap->pagesInUse;
+	pages = heap->pages_in_use;
 	live = pages << GOALLOC_PAGE_SHIFT;
-	atomic64_set(&heap->pagesSwept, 0);
-	atomic64_set(&heap->sweepSpanBytes, 0);
-	heap->sweepIndex = 0;
+	atomic64_set(&heap->pages_swept, 0);
+	atomic64_set(&heap->sweep_span_bytes, 0);
+	heap->sweep_index = 0;
 	heap->num_gc++;
 	heap->num_forced_gc++;
 	heap->last_gc = ktime_get_real_ns();
 	if (heap->gc_percent != GOALLOC_NO_LIMIT)
 		live = mul_u64_u64_div_u64(live, heap->gc_percent, 100);
-	heap->sweepPagesPerByte = div64_u64(pages << 32, max(live, SWEEP_MIN_DISTANCE));
+	heap->sweep_pages_per_byte = div64_u64(pages << 32, max(live, SWEEP_MIN_DISTANCE));
 	WRITE_ONCE(heap->sweepgen, heap->sweepgen + 2);
 	WRITE_ONCE(heap->sweepdone, false);
 	heap->pause_total_ns += ktime_get_ns() - begin;
@@ -259,7 +265,8 @@ void gcSweepStart(struct goalloc_heap *heap)
 
 	queue_delayed_work(goalloc_wq, &heap->bgsweep, 1);
 }
-GOALLOC_EXPORT_FOR_KUNIT(gcSweepStart);
+
+GOALLOC_EXPORT_FOR_KUNIT(gc_sweep_start);
 
 /**
  * sweep_init - readies a heap's sweeping
@@ -285,4 +292,5 @@ void sweep_stop(struct goalloc_heap *heap)
 {
 	cancel_delayed_work_sync(&heap->bgsweep);
 }
+
 GOALLOC_EXPORT_FOR_KUNIT(sweep_stop);

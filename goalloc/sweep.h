@@ -21,11 +21,11 @@ struct mspan;
 void sweep_init(struct goalloc_heap *heap);
 void sweep_stop(struct goalloc_heap *heap);
 
-int gcMark(struct goalloc_heap *heap, unsigned long addr);
-void gcSweepStart(struct goalloc_heap *heap);
+int gc_mark(struct goalloc_heap *heap, unsigned long addr);
+void gc_sweep_start(struct goalloc_heap *heap);
 
 bool mspan_sweep(struct mspan *s, bool preserve);
 u64 sweepone(struct goalloc_heap *heap);
-void deductSweepCredit(struct goalloc_heap *heap, u64 spanBytes);
+void deduct_sweep_credit(struct goalloc_heap *heap, u64 span_bytes);
 
 #endif /* GOALLOC_SWEEP_H */
