@@ -320,9 +320,10 @@ bool tiny_add(struct mspan *s, u32 slot, u32 off, u32 size)
 	u32 *word = &s->tiny->word[slot];
 	u32 old = READ_ONCE(*word);
 
-	WRITE_ONCE(s->tiny->used[slot], off + size);
 	while (!try_cmpxchg(word, &old, old | bits))
 		;
+	/* After the word: see tiny_object_at(). */
+	WRITE_ONCE(s->tiny->used[slot], off + size);
 	return !(old & TINY_LIVE_MASK);
 }
 
@@ -416,18 +417,30 @@ GOALLOC_EXPORT_FOR_KUNIT(tiny_kill);
 bool tiny_object_at(const struct mspan *s, u32 slot, u32 off, bool held_used, u32 *start,
 		    u32 *end, bool *live)
 {
-	u32 word = READ_ONCE(s->tiny->word[slot]);
-	u32 starts = (word & ~TINY_LIVE_MASK) | BIT(0);
-	u32 above;
+	u32 word, starts, above, used;
+
+	/*
+	 * How much was used when the word was this one: tiny_add() writes it
+	 * after the word, so of the next object either both are seen here or
+	 * neither is.
+	 */
+	do {
+		word = READ_ONCE(s->tiny->word[slot]);
+		smp_rmb();
+		used = READ_ONCE(s->tiny->used[slot]);
+		smp_rmb();
+	} while (unlikely(word != READ_ONCE(s->tiny->word[slot])));
 
 	if (!word)
 		return false;
+	starts = (word & ~TINY_LIVE_MASK) | BIT(0);
 	*start = __fls(starts & GENMASK(off, 0));
 	above = starts & ~GENMASK(*start, 0);
 	if (above)
 		*end = __ffs(above);
 	else if (held_used && (word & TINY_HELD))
-		*end = READ_ONCE(s->tiny->used[slot]);
+		/* Below the start if the object is being made just now. */
+		*end = max(used, *start);
 	else
 		*end = GOALLOC_TINY_SIZE;
 	*live = word & BIT(*start + TINY_LIVE_SHIFT);
