@@ -44,21 +44,28 @@ static __always_inline struct mcache *this_mcache(struct goalloc_heap *heap,
 	return this_cpu_ptr(heap->mcache)->ctx[ctx];
 }
 
-/* Takes a slot of a class. */
-static __always_inline unsigned long malloc_small(struct goalloc_heap *heap, u8 spc,
-						  gfp_t gfp)
+/* Apart from the fast path, which then needs no stack of its own. */
+static noinline unsigned long malloc_small_slow(struct goalloc_heap *heap, u8 spc, gfp_t gfp)
 {
 	struct mspan *span;
+	unsigned long v = mcache_next_free(heap, spc, gfp, &span);
+
+	if (v)
+		preempt_enable();
+	return v;
+}
+
+/* Takes a slot of a class. */
+static __always_inline unsigned long malloc_small(struct goalloc_heap *heap, unsigned int spc,
+						  gfp_t gfp)
+{
 	unsigned long v;
 
 	preempt_disable();
 	v = next_free_fast(&this_mcache(heap, mcache_context())->alloc[spc]);
 	preempt_enable();
-	if (unlikely(!v)) {
-		v = mcache_next_free(heap, spc, gfp, &span);
-		if (v)
-			preempt_enable();
-	}
+	if (unlikely(!v))
+		v = malloc_small_slow(heap, spc, gfp);
 	return v;
 }
 
@@ -120,9 +127,9 @@ static unsigned long malloc_tiny(struct goalloc_heap *heap, u32 size, gfp_t gfp)
 		mc->tiny = v;
 		mc->tinyslot = slot;
 		mc->tinyoffset = size;
-	} else {
-		/* The object lives, so this cannot free the slot. */
-		tiny_release(s, slot);
+	} else if (tiny_release(s, slot)) {
+		/* The object lives, but for a bad free of its address. */
+		mspan_free_owned(s, slot);
 	}
 	preempt_enable();
 	return v;
@@ -247,10 +254,61 @@ static void count_tiny_free(struct mspan *s, struct mcache *mc)
 }
 
 /*
+ * Frees an object of the span that this CPU allocates from as a task, the case
+ * that matters most: plain loads and stores. Preemption off. False if it is not
+ * that, or no live object: then nothing has changed.
+ */
+static __always_inline bool free_fast(struct mspan *s, unsigned long addr)
+{
+	union mspan_word *w;
+	u32 mask, free;
+	long slot;
+
+	/* A span's owner is a task's mcache, and ours, only if this is a task. */
+	if (unlikely(preempt_count() & (NMI_MASK | HARDIRQ_MASK | SOFTIRQ_OFFSET)))
+		return false;
+	if (unlikely(READ_ONCE(s->owner) != smp_processor_id() || s->tiny))
+		return false;
+	slot = mspan_slot_of(s, addr);
+	if (unlikely(slot < 0))
+		return false;
+	w = &s->words[slot / MSPAN_WORD_SLOTS];
+	mask = BIT(slot % MSPAN_WORD_SLOTS);
+	free = READ_ONCE(w->free);
+	if (unlikely((free | READ_ONCE(w->remote)) & mask))
+		return false;
+	WRITE_ONCE(w->free, free | mask);
+	s->cache->nfree++;
+	return true;
+}
+
+static int free_tiny(struct mspan *s, unsigned long addr, struct mcache *mc, bool mine,
+		     struct mspan **gone)
+{
+	u32 off = addr - s->base, slot = off / GOALLOC_TINY_SIZE;
+	int ret = tiny_free(s, slot, off % GOALLOC_TINY_SIZE);
+
+	if (ret < 0)
+		return ret;
+	count_tiny_free(s, mc);
+	if (ret == TINY_FREED)
+		return 0;
+	count_free(s, mc);
+	if (ret == TINY_BLOCK_DEAD)
+		return 0;
+	/* Ours alone to free: see the head of mspan.h. */
+	if (mine)
+		mspan_free_owned(s, slot);
+	else if (!mspan_free_remote(s, slot) && mcentral_freed(s, slot / MSPAN_WORD_SLOTS))
+		*gone = s;
+	return 0;
+}
+
+/*
  * Frees an object of a span. Preemption off. Of *@gone the caller disposes with
  * preemption on.
  */
-static __always_inline int free_object(struct mspan *s, unsigned long addr, struct mspan **gone)
+static int free_object(struct mspan *s, unsigned long addr, struct mspan **gone)
 {
 	enum mcache_context ctx = mcache_context();
 	struct mcache *mc = this_mcache(s->heap, ctx);
@@ -259,42 +317,16 @@ static __always_inline int free_object(struct mspan *s, unsigned long addr, stru
 	int ret;
 
 	*gone = NULL;
-	if (unlikely(s->tiny)) {
-		u32 off = addr - s->base;
-
-		slot = off / GOALLOC_TINY_SIZE;
-		ret = tiny_free(s, slot, off % GOALLOC_TINY_SIZE);
-		if (ret < 0)
-			return ret;
-		count_tiny_free(s, mc);
-		if (ret == TINY_FREED)
-			return 0;
-		count_free(s, mc);
-		if (ret == TINY_BLOCK_DEAD)
-			return 0;
-		/* Ours alone to free: see the head of mspan.h. */
-		if (mine)
-			mspan_free_owned(s, slot);
-		else if (!mspan_free_remote(s, slot) &&
-			 mcentral_freed(s, slot / MSPAN_WORD_SLOTS))
-			*gone = s;
-		return 0;
-	}
-
+	if (s->tiny)
+		return free_tiny(s, addr, mc, mine, gone);
 	slot = mspan_slot_of(s, addr);
 	if (unlikely(slot < 0))
 		return -EINVAL;
-	if (likely(mine)) {
-		ret = mspan_free_owned(s, slot);
-		if (likely(!ret))
-			s->cache->nfree++;
-		return ret;
-	}
-	ret = mspan_free_remote(s, slot);
+	ret = mine ? mspan_free_owned(s, slot) : mspan_free_remote(s, slot);
 	if (ret)
 		return ret;
 	count_free(s, mc);
-	if (mcentral_freed(s, slot / MSPAN_WORD_SLOTS))
+	if (!mine && mcentral_freed(s, slot / MSPAN_WORD_SLOTS))
 		*gone = s;
 	return 0;
 }
@@ -391,7 +423,7 @@ static __always_inline void *heap_alloc(struct goalloc_heap *heap, size_t size, 
 					gfp_t gfp)
 {
 	unsigned long v;
-	u8 class;
+	unsigned int class;
 
 	if (unlikely(size - 1 >= GOALLOC_MAX_SMALL_SIZE)) {
 		if (!size)
@@ -404,8 +436,9 @@ static __always_inline void *heap_alloc(struct goalloc_heap *heap, size_t size, 
 		v = malloc_tiny(heap, size, gfp);
 	} else {
 		class = goalloc_size_to_class(size);
-		v = malloc_small(heap, make_spanclass(class, noscan), gfp);
-		size = goalloc_class_to_size[class];
+		v = malloc_small(heap, class << 1 | noscan, gfp);
+		if (unlikely(gfp & __GFP_ZERO))
+			size = goalloc_class_to_size[class];
 	}
 	if (unlikely(gfp & __GFP_ZERO) && v)
 		memset((void *)v, 0, size);
@@ -450,6 +483,40 @@ void *goalloc_heap_alloc(struct goalloc_heap *heap, size_t size, u32 flags, gfp_
 }
 EXPORT_SYMBOL_GPL(goalloc_heap_alloc);
 
+/* Whatever is not free_fast(): all contexts, all kinds of spans, all errors. */
+static noinline int free_slow(unsigned long addr)
+{
+	struct mspan *s, *gone = NULL;
+	int ret = -ENOENT;
+
+	if (WARN_ON_ONCE(in_nmi()))
+		return ret;
+	preempt_disable();
+	s = span_of(addr);
+	if (s)
+		ret = free_object(s, addr, &gone);
+	if (unlikely(ret))
+		count_fault(s ? s->heap : NULL, ret);
+	preempt_enable();
+	if (gone)
+		mheap_free_span(gone);
+	return ret;
+}
+
+static __always_inline int try_free(const void *obj)
+{
+	struct mspan *s;
+	bool done;
+
+	if (unlikely(ZERO_OR_NULL_PTR(obj)))
+		return 0;
+	preempt_disable();
+	s = span_of((unsigned long)obj);
+	done = s && free_fast(s, (unsigned long)obj);
+	preempt_enable();
+	return likely(done) ? 0 : free_slow((unsigned long)obj);
+}
+
 /**
  * goalloc_try_free - frees an object, and says if it was one
  * @obj: the object; NULL and ZERO_SIZE_PTR are fine
@@ -463,23 +530,7 @@ EXPORT_SYMBOL_GPL(goalloc_heap_alloc);
  */
 int goalloc_try_free(const void *obj)
 {
-	struct mspan *s, *gone = NULL;
-	int ret = -ENOENT;
-
-	if (unlikely(ZERO_OR_NULL_PTR(obj)))
-		return 0;
-	if (WARN_ON_ONCE(in_nmi()))
-		return -ENOENT;
-	preempt_disable();
-	s = span_of((unsigned long)obj);
-	if (likely(s))
-		ret = free_object(s, (unsigned long)obj, &gone);
-	if (unlikely(ret))
-		count_fault(s ? s->heap : NULL, ret);
-	preempt_enable();
-	if (unlikely(gone))
-		mheap_free_span(gone);
-	return ret;
+	return try_free(obj);
 }
 EXPORT_SYMBOL_GPL(goalloc_try_free);
 
@@ -505,7 +556,7 @@ static noinline void bad_free(const void *obj, int err)
  */
 void goalloc_free(const void *obj)
 {
-	int ret = goalloc_try_free(obj);
+	int ret = try_free(obj);
 
 	if (unlikely(ret))
 		bad_free(obj, ret);

@@ -324,8 +324,11 @@ void mcache_flush(struct goalloc_heap *heap, struct mcache *mc)
 	for (i = 0; i < GOALLOC_NUM_CENTRALS; i++) {
 		struct mspan *s = mcache_remove(mc, i);
 
-		if (s)
-			mcentral_uncache_span(&heap->central[i], s);
+		if (!s)
+			continue;
+		/* Double frees not told yet: once it is out nobody would find them. */
+		mspan_merge(s);
+		mcentral_uncache_span(&heap->central[i], s);
 	}
 }
 
@@ -354,25 +357,26 @@ struct mcache_flush_work {
 };
 
 /*
- * On the CPU itself, from a task: with preemption off no other task is in the
- * middle of an allocation, with softirqs and then interrupts off neither are
- * the other two contexts.
+ * On the CPU itself, from a task: with softirqs and preemption off no other
+ * task and no softirq is in the middle of an allocation, and with interrupts
+ * off no hardirq is.
  */
 static void mcache_flush_here(struct goalloc_heap *heap)
 {
 	struct mcache_pcpu *p;
 	unsigned long flags;
 
+	/* In this order: on PREEMPT_RT the first may have to wait. */
+	local_bh_disable();
 	preempt_disable();
 	p = this_cpu_ptr(heap->mcache);
 	mcache_flush(heap, p->ctx[MCACHE_TASK]);
-	local_bh_disable();
 	mcache_flush(heap, p->ctx[MCACHE_SOFTIRQ]);
-	local_bh_enable();
 	local_irq_save(flags);
 	mcache_flush(heap, p->ctx[MCACHE_HARDIRQ]);
 	local_irq_restore(flags);
 	preempt_enable();
+	local_bh_enable();
 }
 
 static void mcache_flush_workfn(struct work_struct *work)
