@@ -151,26 +151,58 @@ static u32 linear_block(const struct goalloc_chunk *c, u64 addr, u32 *granule)
 }
 
 /*
- * No block of this size is to be had: if nothing but the span lies in the
- * half chunk, and it fits into smaller blocks, those will do.
+ * No block of this size is to be had. While nothing of the half chunk is backed
+ * yet, and no run in it crosses where the new walls would be, it can make do
+ * with blocks of half the size. Where two runs touch they look like one here,
+ * which at worst refuses what would have been possible.
  */
-static bool linear_split(struct goalloc_heap *heap, struct goalloc_chunk *c, struct mspan *s,
+static bool linear_split(struct goalloc_heap *heap, struct goalloc_chunk *c, u64 addr,
 			 u32 pages)
 {
-	u32 first = goalloc_chunk_page(s->start_addr);
-	u32 half = first / PALLOC_HALF_PAGES;
-	bool ok = false;
+	u32 half = goalloc_chunk_page(addr) / PALLOC_HALF_PAGES;
+	u32 first = half * PALLOC_HALF_PAGES;
+	const struct palloc_bits *alloc = &c->palloc.data.alloc;
 	unsigned long flags;
+	bool ok;
+	u32 i;
 
 	pages /= 2;
-	if (pages < PALLOC_BLOCK_MIN || first / pages != (first + s->npages - 1) / pages)
+	if (pages < PALLOC_BLOCK_MIN)
 		return false;
 	flags = mheap_lock(heap);
-	if (c->palloc.block_pages[half] == pages * 2 &&
-	    palloc_bits_popcount(&c->palloc.data.alloc, half * PALLOC_HALF_PAGES,
-				 PALLOC_HALF_PAGES) == s->npages)
-		ok = !pagealloc_set_block(&heap->pages, s->start_addr, pages);
+	ok = c->palloc.block_pages[half] == pages * 2;
+	for (i = first; ok && i < first + PALLOC_HALF_PAGES; i += GOALLOC_GRANULE_PAGES)
+		ok = !c->granule[i / GOALLOC_GRANULE_PAGES];
+	for (i = first + pages; ok && i < first + PALLOC_HALF_PAGES; i += pages)
+		ok = !palloc_bits_test(alloc, i - 1) || !palloc_bits_test(alloc, i);
+	if (ok)
+		ok = !pagealloc_set_block(&heap->pages, addr, pages);
 	mheap_unlock(heap, flags);
+	return ok;
+}
+
+/*
+ * Makes a block the one behind its pages, unless somebody with another span in
+ * it was first, or found that blocks here must be smaller.
+ */
+static bool linear_install(struct goalloc_heap *heap, struct goalloc_chunk *c, u64 addr,
+			   u32 pages, u32 g, void *base)
+{
+	unsigned long flags = mheap_lock(heap);
+	bool ok = !c->granule[g] &&
+		c->palloc.block_pages[goalloc_chunk_page(addr) / PALLOC_HALF_PAGES] == pages;
+
+	if (ok) {
+		/* All of the block is backed now, not only the span. */
+		heap->pages_released -=
+			pagealloc_clear_scavenged(&heap->pages,
+						  round_down(addr, (u64)pages << GOALLOC_PAGE_SHIFT),
+						  pages);
+		WRITE_ONCE(c->granule[g], base);
+	}
+	mheap_unlock(heap, flags);
+	if (ok)
+		atomic64_add((u64)pages << GOALLOC_PAGE_SHIFT, &heap->backed);
 	return ok;
 }
 
@@ -184,12 +216,11 @@ static int linear_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
 	for (;;) {
 		struct page *block;
 		unsigned int order;
-		unsigned long flags;
 		gfp_t try;
 
 		pages = linear_block(c, s->start_addr, &g);
 		base = READ_ONCE(c->granule[g]);
-		if (base)
+		if (base && pages == linear_block(c, s->start_addr, &g))
 			break;
 
 		/* Large blocks are nice to have, not worth a long search. */
@@ -199,9 +230,10 @@ static int linear_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
 			try = (try | __GFP_NORETRY) & ~__GFP_RETRY_MAYFAIL;
 		block = goalloc_should_fail() ? NULL : alloc_pages(try, order);
 		if (!block) {
-			if (linear_split(heap, c, s, pages))
+			if (linear_split(heap, c, s->start_addr, pages))
 				continue;
-			if (READ_ONCE(c->granule[g]))
+			if (pages != linear_block(c, s->start_addr, &g) ||
+			    READ_ONCE(c->granule[g]))
 				continue;
 			return -ENOMEM;
 		}
@@ -210,23 +242,10 @@ static int linear_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
 			__free_pages(block, order);
 			return -ENOMEM;
 		}
-		if (cmpxchg(&c->granule[g], NULL, base)) {
-			/* Somebody with a span in the same block was first. */
-			spanmap_put((unsigned long)base);
-			__free_pages(block, order);
-			continue;
-		}
-		atomic64_add((u64)pages << GOALLOC_PAGE_SHIFT, &heap->backed);
-
-		/* All of the block is backed now, not only the span. */
-		flags = mheap_lock(heap);
-		heap->pages_released -=
-			pagealloc_clear_scavenged(&heap->pages,
-						  round_down(s->start_addr,
-							     (u64)pages << GOALLOC_PAGE_SHIFT),
-						  pages);
-		mheap_unlock(heap, flags);
-		break;
+		if (linear_install(heap, c, s->start_addr, pages, g, base))
+			break;
+		spanmap_put((unsigned long)base);
+		__free_pages(block, order);
 	}
 	s->base = (unsigned long)base +
 		  ((unsigned long)(page - g * GOALLOC_GRANULE_PAGES) << GOALLOC_PAGE_SHIFT);
@@ -548,6 +567,8 @@ ssize_t backing_sparse_iter(struct goalloc_heap *heap, u64 addr, struct iov_iter
 	}
 	return done ?: err;
 }
+
+GOALLOC_EXPORT_FOR_KUNIT(backing_sparse_iter);
 
 /**
  * backing_zero - makes a range zero

@@ -66,6 +66,25 @@ bool goalloc_should_fail(void)
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_should_fail);
 
 /**
+ * goalloc_fail_run - makes allocations in a row fail
+ * @nth: the first of them, from now on, 1 for the next; 0 for none
+ * @times: how many
+ *
+ * Context: task.
+ */
+void goalloc_fail_run(int nth, int times)
+{
+	fail_goalloc.verbose = 0;
+	fail_goalloc.interval = 1;
+	fail_goalloc.probability = nth ? 100 : 0;
+	/* Each allocation takes 1 off as long as more than that is left. */
+	atomic_set(&fail_goalloc.space, nth);
+	atomic_set(&fail_goalloc.times, nth ? times : 0);
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(goalloc_fail_run);
+
+/**
  * goalloc_fail_nth - makes one allocation fail
  * @nth: which one from now on, 1 for the next; 0 for none
  *
@@ -73,11 +92,7 @@ GOALLOC_EXPORT_FOR_KUNIT(goalloc_should_fail);
  */
 void goalloc_fail_nth(int nth)
 {
-	fail_goalloc.verbose = 0;
-	fail_goalloc.interval = 1;
-	fail_goalloc.probability = nth ? 100 : 0;
-	atomic_set(&fail_goalloc.space, nth ? nth - 1 : 0);
-	atomic_set(&fail_goalloc.times, nth ? 1 : 0);
+	goalloc_fail_run(nth, 1);
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_fail_nth);
@@ -86,7 +101,7 @@ GOALLOC_EXPORT_FOR_KUNIT(goalloc_fail_nth);
  * goalloc_fail_left - has the failure happened yet
  *
  * Context: task.
- * Return: how many are still to come, 0 or 1.
+ * Return: how many are still to come.
  */
 int goalloc_fail_left(void)
 {

@@ -9,6 +9,7 @@
 
 #include <linux/atomic.h>
 #include <linux/gfp.h>
+#include <linux/preempt.h>
 #include <linux/types.h>
 
 #include "mspan.h"
@@ -22,6 +23,16 @@ struct mcache;
 			 __GFP_RETRY_MAYFAIL | __GFP_MEMALLOC | __GFP_NOMEMALLOC | \
 			 __GFP_ACCOUNT)
 
+/*
+ * On PREEMPT_RT neither the slab nor the page allocator may be called with
+ * preemption off, whatever the caller's flags. There an allocation that cannot
+ * be met from what is cached fails.
+ */
+static inline bool fixalloc_allowed(void)
+{
+	return !IS_ENABLED(CONFIG_PREEMPT_RT) || preemptible();
+}
+
 int fixalloc_module_init(void);
 void fixalloc_module_exit(void);
 
@@ -32,6 +43,7 @@ void fixalloc_module_exit(void);
 #ifdef CONFIG_FAULT_INJECTION
 bool goalloc_should_fail(void);
 void goalloc_fail_nth(int nth);
+void goalloc_fail_run(int nth, int times);
 int goalloc_fail_left(void);
 #else
 static inline bool goalloc_should_fail(void)

@@ -2,20 +2,23 @@
 /*
  * Tiny, small and large objects, and the kernel API (Go: malloc.go).
  *
- * The map of the whole, for an object of a heap:
+ * The map of the whole, for an object of a heap, each part in the file of its
+ * name:
  *
- *	malloc.c	which path: tiny, small, large; free
- *	sizeclass.c	small sizes to size classes
- *	mcache.c	each CPU and context: a span of each class to take from
- *	mcentral.c	each class: the spans that no mcache has
- *	mheap.c		the heap: spans from runs of pages, addresses to spans
- *	pagealloc.c	runs of pages: a radix tree over bitmaps (pallocbits.c)
- *	backing.c	memory behind pages: alloc_pages()
- *	mspan.c		slots, and who may write their bits
- *	sweep.c		slots that a cycle found dead
- *	fixalloc.c	memory for the records of all of these
- *	mstats.c	the books
- *	chardev.c	/dev/goalloc, debugfs.c	what goes on, main.c the module
+ *	malloc		which path: tiny, small, large; free
+ *	sizeclass	small sizes to size classes
+ *	mcache		each CPU and context: a span of each class to take from
+ *	mcentral	each class: the spans that no mcache has
+ *	mheap		the heap: spans from runs of pages, addresses to spans
+ *	pagealloc	runs of pages: a radix tree over the bitmaps of pallocbits
+ *	backing		memory behind pages: alloc_pages()
+ *	mspan		slots, and who may write their bits
+ *	sweep		slots that a cycle found dead
+ *	fixalloc	memory for the records of all of these
+ *	mstats		the books
+ *	chardev		/dev/goalloc
+ *	debugfs		what goes on
+ *	main		the module
  */
 #include <linux/align.h>
 #include <linux/log2.h>
@@ -455,7 +458,8 @@ static __always_inline void *heap_alloc(struct goalloc_heap *heap, size_t size, 
  * 16 bytes to 8, 4, 2 or 1, up to 32 KiB to the largest power of two that its
  * size class is a multiple of, above to PAGE_SIZE at least.
  *
- * Context: task, softirq or hardirq, as @gfp says; from NMI, NULL.
+ * Context: task, softirq or hardirq, as @gfp says; from NMI, NULL. On PREEMPT_RT
+ * with preemption off only what is cached can be had.
  * Return: the object, to be freed with goalloc_free(), or NULL.
  */
 void *goalloc_alloc(size_t size, gfp_t gfp)
@@ -483,17 +487,16 @@ void *goalloc_heap_alloc(struct goalloc_heap *heap, size_t size, u32 flags, gfp_
 }
 EXPORT_SYMBOL_GPL(goalloc_heap_alloc);
 
-/* Whatever is not free_fast(): all contexts, all kinds of spans, all errors. */
-static noinline int free_slow(unsigned long addr)
+/*
+ * Whatever is not free_fast(): all contexts, all kinds of spans, all errors.
+ * Preemption is off, and on afterwards.
+ */
+static noinline int free_slow(struct mspan *s, unsigned long addr)
 {
-	struct mspan *s, *gone = NULL;
+	struct mspan *gone = NULL;
 	int ret = -ENOENT;
 
-	if (WARN_ON_ONCE(in_nmi()))
-		return ret;
-	preempt_disable();
-	s = span_of(addr);
-	if (s)
+	if (s && !WARN_ON_ONCE(in_nmi()))
 		ret = free_object(s, addr, &gone);
 	if (unlikely(ret))
 		count_fault(s ? s->heap : NULL, ret);
@@ -506,15 +509,15 @@ static noinline int free_slow(unsigned long addr)
 static __always_inline int try_free(const void *obj)
 {
 	struct mspan *s;
-	bool done;
 
 	if (unlikely(ZERO_OR_NULL_PTR(obj)))
 		return 0;
 	preempt_disable();
 	s = span_of((unsigned long)obj);
-	done = s && free_fast(s, (unsigned long)obj);
+	if (unlikely(!s || !free_fast(s, (unsigned long)obj)))
+		return free_slow(s, (unsigned long)obj);
 	preempt_enable();
-	return likely(done) ? 0 : free_slow((unsigned long)obj);
+	return 0;
 }
 
 /**

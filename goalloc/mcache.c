@@ -108,7 +108,7 @@ bool mcache_build(struct goalloc_heap *heap, gfp_t gfp)
 
 	if (raw_cpu_ptr(heap->mcache)->ctx[ctx] != &goalloc_emptymcache)
 		return true;
-	if (!mheap_build_central(heap, gfp))
+	if (!fixalloc_allowed() || !mheap_build_central(heap, gfp))
 		return false;
 	mc = fixalloc_mcache(heap, gfp);
 	if (!mc)

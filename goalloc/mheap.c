@@ -254,35 +254,18 @@ static u64 mheap_take_run(struct goalloc_heap *heap, u64 npages, u64 align_pages
 	return addr;
 }
 
-/**
- * mheap_alloc_span - makes a span (Go: mheap.alloc, allocSpan)
- * @heap: the heap
- * @npages: heap pages
- * @align_pages: a power of two, what the first page's address is a multiple of
- * @spc: span class
- * @elemsize: bytes of a slot, or of the large object
- * @gfp: the caller's flags
- *
- * Context: any but NMI, as @gfp says; no lock held.
- * Return: the span, HELD, all slots free, swept, to be found by its addresses;
- * or NULL with nothing changed, when there is no memory, no address space, or
- * the heap's max would be passed.
- */
-struct mspan *mheap_alloc_span(struct goalloc_heap *heap, u64 npages, u64 align_pages,
-			       u8 spc, u64 elemsize, gfp_t gfp)
+/* As mheap_alloc_span(); @vmapped: with pages of its own, mapped by vmalloc(). */
+static struct mspan *mheap_try_span(struct goalloc_heap *heap, u64 npages, u64 align_pages,
+				    u8 spc, u64 elemsize, bool vmapped, gfp_t gfp)
 {
 	bool linear = heap->backing == BACKING_LINEAR;
-	bool vmapped = linear && npages > PALLOC_HALF_PAGES;
 	u64 run = npages, addr, scav = 0, maxpages;
 	struct mspan *s;
 	unsigned long flags;
 
-	if (vmapped) {
-		if (!gfpflags_allow_blocking(gfp))
-			return NULL;
-		/* Whole halves, so that what is left of one can have blocks. */
+	/* Whole halves, so that what is left of one can have blocks. */
+	if (vmapped)
 		run = round_up(npages, PALLOC_HALF_PAGES);
-	}
 	s = fixalloc_mspan(heap, spc, gfp);
 	if (!s)
 		return NULL;
@@ -340,6 +323,36 @@ fail:
 	return NULL;
 }
 
+/**
+ * mheap_alloc_span - makes a span (Go: mheap.alloc, allocSpan)
+ * @heap: the heap
+ * @npages: heap pages
+ * @align_pages: a power of two, what the first page's address is a multiple of
+ * @spc: span class
+ * @elemsize: bytes of a slot, or of the large object
+ * @gfp: the caller's flags
+ *
+ * Context: any but NMI, as @gfp says; no lock held.
+ * Return: the span, HELD, all slots free, swept, to be found by its addresses;
+ * or NULL with nothing changed, when there is no memory, no address space, or
+ * the heap's max would be passed.
+ */
+struct mspan *mheap_alloc_span(struct goalloc_heap *heap, u64 npages, u64 align_pages,
+			       u8 spc, u64 elemsize, gfp_t gfp)
+{
+	bool map = heap->backing == BACKING_LINEAR && spc < 2 && gfpflags_allow_blocking(gfp);
+	struct mspan *s = NULL;
+
+	if (!fixalloc_allowed())
+		return NULL;
+	if (npages <= PALLOC_HALF_PAGES || heap->backing == BACKING_SPARSE)
+		s = mheap_try_span(heap, npages, align_pages, spc, elemsize, false, gfp);
+	/* No block holds it, or none that does is to be had. */
+	if (!s && map && npages > PALLOC_BLOCK_MIN)
+		s = mheap_try_span(heap, npages, align_pages, spc, elemsize, true, gfp);
+	return s;
+}
+
 GOALLOC_EXPORT_FOR_KUNIT(mheap_alloc_span);
 
 /**
@@ -360,9 +373,7 @@ void mheap_return_span(struct mspan *s)
 	backing_unmap_span(heap, s);
 	backing_decommit(heap, s);
 	mheap_free_run(heap, s);
-	if (s->gcmark_bits)
-		persistentfree(&heap->gc_bytes, s->gcmark_bits,
-			       BITS_TO_LONGS(s->nelems) * sizeof(long));
+	gc_bits_free(s);
 	fixalloc_mspan_free(heap, s);
 }
 
@@ -384,7 +395,8 @@ static void mheap_return_workfn(struct work_struct *work)
  */
 void mheap_free_span(struct mspan *s)
 {
-	if ((s->vmapped || s->npages > MHEAP_INLINE_PAGES) && !preemptible()) {
+	if ((s->vmapped || s->npages > MHEAP_INLINE_PAGES) &&
+	    (!preemptible() || rcu_preempt_depth())) {
 		INIT_WORK(&s->work, mheap_return_workfn);
 		queue_work(goalloc_wq, &s->work);
 		return;
@@ -425,7 +437,7 @@ bool mheap_build_central(struct goalloc_heap *heap, gfp_t gfp)
 
 	if (READ_ONCE(heap->central))
 		return true;
-	if (goalloc_should_fail())
+	if (!fixalloc_allowed() || goalloc_should_fail())
 		return false;
 	gfp &= FIXALLOC_GFP;
 	central = alloc_pages_exact(size, gfp | __GFP_ZERO | __GFP_NOWARN);
@@ -585,15 +597,12 @@ void mheap_destroy(struct goalloc_heap *heap, bool quiet)
 		if (s->vmapped)
 			backing_decommit(heap, s);
 		list_del(&s->allspans);
-		if (s->gcmark_bits)
-			persistentfree(&heap->gc_bytes, s->gcmark_bits,
-				       BITS_TO_LONGS(s->nelems) * sizeof(long));
+		gc_bits_free(s);
 		fixalloc_mspan_free(heap, s);
 		cond_resched();
 	}
 	backing_destroy(heap);
 	mheap_destroy_tables(heap);
-	mcache_destroy(heap);
 	/*
 	 * A bad free of one of the heap's addresses, by somebody with another
 	 * heap, may have found a span just before. A file's objects have no
@@ -601,6 +610,7 @@ void mheap_destroy(struct goalloc_heap *heap, bool quiet)
 	 */
 	if (heap->backing == BACKING_LINEAR)
 		synchronize_rcu();
+	mcache_destroy(heap);
 	WARN_ONCE(atomic64_read(&heap->backed) || atomic64_read(&heap->mspan_bytes) ||
 		  atomic64_read(&heap->mcache_bytes) || atomic64_read(&heap->gc_bytes),
 		  "goalloc: heap %u ends with %lld bytes of pages, %lld of spans, %lld of mcaches, %lld of tables\n",

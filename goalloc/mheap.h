@@ -60,7 +60,8 @@ enum goalloc_backing {
  * @spans: the span of each page, or NULL; sparse heaps only, built when the
  *	first span that is not @whole comes
  * @granule: linear heaps: kernel address behind each 128 KiB, or NULL.
- *	Installed by compare-and-swap of a block's first granule.
+ *	Only the entry of a block's first granule is set (heap lock; read
+ *	without by whoever has a run in the block).
  */
 struct goalloc_chunk {
 	struct palloc_chunk palloc;

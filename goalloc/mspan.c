@@ -426,9 +426,9 @@ bool tiny_object_at(const struct mspan *s, u32 slot, u32 off, bool held_used, u3
 	 */
 	do {
 		word = READ_ONCE(s->tiny->word[slot]);
-		smp_rmb();
+		smp_rmb(); /* word, used, word: see above */
 		used = READ_ONCE(s->tiny->used[slot]);
-		smp_rmb();
+		smp_rmb(); /* word, used, word: see above */
 	} while (unlikely(word != READ_ONCE(s->tiny->word[slot])));
 
 	if (!word)

@@ -21,8 +21,11 @@
  * The holder's free is a load and a store, not a locked instruction. When it
  * meets a remote free of the same object, a double free from two CPUs at the
  * same instant, both bits end up 1 and both callers saw success. The slot is
- * free once all the same: it is not handed out before the halves are merged,
- * and the merge counts the second free as the fault that it is.
+ * free once all the same: next_free_fast() does not hand it out before the
+ * halves are merged, and the merge counts the second free as the fault that it
+ * is. Only if the holder allocates the slot again in that very instant is the
+ * second free one of the new object, as with any double free that comes after
+ * its slot was reused.
  *
  * Who holds a span is its place. It changes under the lock of the span's
  * mcentral and is read without it by whoever has just freed a slot remotely:
@@ -146,6 +149,16 @@ struct tiny_blocks {
 #define MSPAN_NO_OWNER		(~0U)
 
 /**
+ * struct gc_bits - the marks of a span (Go: gcBits)
+ * @rcu: frees them, also from where kfree() may not be called
+ * @bits: one a slot
+ */
+struct gc_bits {
+	struct rcu_head rcu;
+	unsigned long bits[];
+};
+
+/**
  * struct mspan - a run of heap pages in use
  *
  * Freed after an RCU grace period: a free that raced with the span's return
@@ -205,7 +218,7 @@ struct mspan {
 	struct mcentral *central;
 	struct list_head list;
 	struct list_head allspans;
-	unsigned long *gcmark_bits;
+	struct gc_bits *gcmark_bits;
 	union {
 		struct rcu_head rcu;
 		struct work_struct work;

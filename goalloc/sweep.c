@@ -11,7 +11,11 @@
 #include <linux/jiffies.h>
 #include <linux/ktime.h>
 #include <linux/math64.h>
+#include <linux/overflow.h>
+#include <linux/preempt.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/slab.h>
 #include <linux/workqueue.h>
 
 #include "backing.h"
@@ -30,27 +34,53 @@
 /* The share of one CPU that it may have: 1 of so many. */
 #define BGSWEEP_SHARE	100
 
+/* Spans that an allocation sweeps where it must not take long. */
+#define SWEEP_ATOMIC_BUDGET	4
+
 /* The least growth over which sweeping is spread out, in bytes, as in Go. */
 #define SWEEP_MIN_DISTANCE	BIT_ULL(20)
+
+static size_t gc_bits_size(const struct mspan *s)
+{
+	return struct_size(s->gcmark_bits, bits, BITS_TO_LONGS(s->nelems));
+}
+
+/**
+ * gc_bits_free - frees the marks of a span
+ * @s: the span, held by the caller
+ *
+ * Context: any but NMI.
+ */
+void gc_bits_free(struct mspan *s)
+{
+	if (!s->gcmark_bits)
+		return;
+	atomic64_sub(gc_bits_size(s), &s->heap->gc_bytes);
+	kfree_rcu(s->gcmark_bits, rcu);
+	s->gcmark_bits = NULL;
+}
 
 /**
  * gc_mark - marks the object at an address
  * @heap: the heap
  * @addr: any address inside the object
  *
- * Marks are set while nobody allocates from the heap, before gc_sweep_start().
+ * Marks are set while nobody uses the heap, before gc_sweep_start(),
+ * and not before the last cycle is swept to its end, or that would free by them.
  *
  * Context: task, may sleep.
- * Return: 0, -ENOENT if no object is there, -ENOMEM.
+ * Return: 0; -EBUSY while the last cycle is being swept, -ENOENT if no object is
+ * there, -ENOMEM.
  */
 int gc_mark(struct goalloc_heap *heap, unsigned long addr)
 {
-	size_t size;
-	unsigned long *bits;
+	struct gc_bits *bits;
 	struct mspan *s;
 	u64 slot;
 	int ret = -ENOENT;
 
+	if (!READ_ONCE(heap->sweepdone))
+		return -EBUSY;
 	rcu_read_lock();
 	s = heap->backing == BACKING_SPARSE ? span_of_heap(heap, addr) : span_of(addr);
 	if (!s || s->heap != heap)
@@ -60,14 +90,13 @@ int gc_mark(struct goalloc_heap *heap, unsigned long addr)
 		goto out;
 	ret = -ENOMEM;
 	if (!READ_ONCE(s->gcmark_bits)) {
-		size = BITS_TO_LONGS(s->nelems) * sizeof(long);
-		bits = persistentalloc(heap, &heap->gc_bytes, size, GFP_NOWAIT);
+		bits = persistentalloc(heap, &heap->gc_bytes, gc_bits_size(s), GFP_NOWAIT);
 		if (!bits)
 			goto out;
 		if (cmpxchg(&s->gcmark_bits, NULL, bits))
-			persistentfree(&heap->gc_bytes, bits, size);
+			persistentfree(&heap->gc_bytes, bits, gc_bits_size(s));
 	}
-	set_bit(slot, s->gcmark_bits);
+	set_bit(slot, s->gcmark_bits->bits);
 	ret = 0;
 out:
 	rcu_read_unlock();
@@ -83,7 +112,26 @@ static u32 mark_word(const struct mspan *s, u32 w)
 
 	if (!s->gcmark_bits)
 		return 0;
-	return s->gcmark_bits[bit / BITS_PER_LONG] >> (bit % BITS_PER_LONG);
+	return s->gcmark_bits->bits[bit / BITS_PER_LONG] >> (bit % BITS_PER_LONG);
+}
+
+/*
+ * Kills the tiny blocks of a word that are not marked. Whoever takes the last
+ * object of a block is the one to free its slot: a block with none left is
+ * being freed by somebody else just now, and is struck off @blocks.
+ */
+static u32 tiny_kill_word(struct mspan *s, u32 w, u32 *blocks)
+{
+	u32 killed = 0, left = *blocks;
+
+	for (; left; left &= left - 1) {
+		u32 bit = __ffs(left), n = tiny_kill(s, w * MSPAN_WORD_SLOTS + bit);
+
+		if (!n)
+			*blocks &= ~BIT(bit);
+		killed += n;
+	}
+	return killed;
 }
 
 /**
@@ -105,26 +153,22 @@ bool mspan_sweep(struct mspan *s, bool preserve)
 
 	for (w = 0; w < s->nwords; w++) {
 		union mspan_word *word = &s->words[w];
+		u32 mark = mark_word(s, w), ours = ~0U, dead;
 		union mspan_word old, new;
-		u32 mark = mark_word(s, w), dead;
 
 		old.both = READ_ONCE(word->both);
+		if (s->tiny) {
+			ours = ~(old.free | old.remote | mark);
+			ntiny += tiny_kill_word(s, w, &ours);
+		}
 		do {
-			dead = ~(old.free | old.remote | mark);
+			dead = ~(old.free | old.remote | mark) & ours;
 			new = old;
 			new.free |= dead;
 		} while (dead && !try_cmpxchg(&word->both, &old.both, new.both));
 		nfreed += hweight32(dead);
-		while (s->tiny && dead) {
-			ntiny += tiny_kill(s, w * MSPAN_WORD_SLOTS + __ffs(dead));
-			dead &= dead - 1;
-		}
 	}
-	if (s->gcmark_bits) {
-		persistentfree(&heap->gc_bytes, s->gcmark_bits,
-			       BITS_TO_LONGS(s->nelems) * sizeof(long));
-		s->gcmark_bits = NULL;
-	}
+	gc_bits_free(s);
 	if (nfreed) {
 		s->needzero = 1;
 		if (mspan_is_large(s)) {
@@ -149,7 +193,7 @@ GOALLOC_EXPORT_FOR_KUNIT(mspan_sweep);
  * sweepone - sweeps one span (Go: sweepone)
  * @heap: the heap
  *
- * Context: any but NMI.
+ * Context: any but NMI; not beside gc_sweep_start().
  * Return: its pages, or ~0 if none is left.
  */
 u64 sweepone(struct goalloc_heap *heap)
@@ -194,11 +238,12 @@ GOALLOC_EXPORT_FOR_KUNIT(sweepone);
 void deduct_sweep_credit(struct goalloc_heap *heap, u64 span_bytes)
 {
 	u64 ratio = READ_ONCE(heap->sweep_pages_per_byte), due;
+	u32 budget = preemptible() ? U32_MAX : SWEEP_ATOMIC_BUDGET;
 
 	if (!ratio)
 		return;
 	due = mul_u64_u64_shr(atomic64_add_return(span_bytes, &heap->sweep_span_bytes), ratio, 32);
-	while (due > (u64)atomic64_read(&heap->pages_swept)) {
+	while (due > (u64)atomic64_read(&heap->pages_swept) && budget--) {
 		if (sweepone(heap) == SWEEP_NONE) {
 			WRITE_ONCE(heap->sweep_pages_per_byte, 0);
 			break;

@@ -21,6 +21,7 @@ struct mspan;
 void sweep_init(struct goalloc_heap *heap);
 void sweep_stop(struct goalloc_heap *heap);
 
+void gc_bits_free(struct mspan *s);
 int gc_mark(struct goalloc_heap *heap, unsigned long addr);
 void gc_sweep_start(struct goalloc_heap *heap);
 
