@@ -188,16 +188,14 @@ static bool linear_split(struct goalloc_heap *heap, struct goalloc_chunk *c, u64
 static bool linear_install(struct goalloc_heap *heap, struct goalloc_chunk *c, u64 addr,
 			   u32 pages, u32 g, void *base)
 {
+	u64 first = round_down(addr, (u64)pages << GOALLOC_PAGE_SHIFT);
 	unsigned long flags = mheap_lock(heap);
 	bool ok = !c->granule[g] &&
 		c->palloc.block_pages[goalloc_chunk_page(addr) / PALLOC_HALF_PAGES] == pages;
 
 	if (ok) {
 		/* All of the block is backed now, not only the span. */
-		heap->pages_released -=
-			pagealloc_clear_scavenged(&heap->pages,
-						  round_down(addr, (u64)pages << GOALLOC_PAGE_SHIFT),
-						  pages);
+		heap->pages_released -= pagealloc_clear_scavenged(&heap->pages, first, pages);
 		WRITE_ONCE(c->granule[g], base);
 	}
 	mheap_unlock(heap, flags);
