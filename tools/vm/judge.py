@@ -131,7 +131,9 @@ def report(name, counts, directory):
     before = []
     for line in ktap.strip_prefix(read(path).splitlines()):
         if re.match(r"\s*not ok \d", line):
-            print("\n".join(f"            {text}" for text in before[-12:] + [line]))
+            if len(before) > 24:
+                before[12:-12] = ["# ..."]
+            print("\n".join(f"            {text}" for text in before + [line]))
         if re.match(r"\s*(not )?ok \d", line):
             before = []
         elif re.match(r"\s*#", line):

@@ -37,6 +37,9 @@ KNOWN = re.compile(
     r"|clocksource: .*(watchdog|unstable|skew)|tsc: Marking TSC unstable"
     r"|workqueue: \S+ hogged CPU|sched: .* replenish lagged")
 
+# What follows in a report that has been seen already.
+TRACE = re.compile(r"^\s*(\? )?\S+\+0x[0-9a-f]+/0x|^\s*$")
+
 START = "goalloc-rig: start"
 EXPECT = re.compile(r"goalloc-expect: (\d+) (.+)")
 LINE = re.compile(r"^(?:<(\d+)>)?(?:\[ *\d+\.\d+\](?:\[[^\]]*\])? ?)?(.*)$")
@@ -68,7 +71,7 @@ def judge(lines, levels):
             continue
         bad = SPLAT.search(text) or (
             levels and started and int(level or 0) % 8 <= WARNING)
-        if not bad or KNOWN.search(text):
+        if not bad or KNOWN.search(text) or (errors and TRACE.search(text)):
             continue
         for pattern, left in expected.items():
             if left and re.search(pattern, text):
