@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * /dev/goalloc for the tests: the ioctls as functions that return 0 or a
+ * negative errno, and objects with contents that can be checked.
+ */
+#ifndef HEAP_H
+#define HEAP_H
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/goalloc.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include "tap.h"
+
+#define HEAP_DEVICE	"/dev/goalloc"
+#define HEAP_BASE	0xc000000000ULL
+#define HEAP_MAX	(1ULL << 40)
+#define HEAP_PAGE	8192ULL
+#define TINY_BLOCK	16
+#define MAX_SMALL	32768
+#define KIB		1024ULL
+#define MIB		(1024 * KIB)
+#define GIB		(1024 * MIB)
+
+/* Files that a test opened; closed when it ends. */
+static int heap_files[1024];
+static size_t heap_nfiles;
+
+static inline int heap_open(void)
+{
+	int fd = open(HEAP_DEVICE, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		tap_bail_out("%s: %s", HEAP_DEVICE, strerror(errno));
+	if (heap_nfiles < ARRAY_SIZE(heap_files))
+		heap_files[heap_nfiles++] = fd;
+	return fd;
+}
+
+/* Closes a file, and forgets that it was open. */
+static inline void heap_close(int fd)
+{
+	size_t i;
+
+	for (i = 0; i < heap_nfiles; i++)
+		if (heap_files[i] == fd)
+			heap_files[i] = heap_files[--heap_nfiles];
+	close(fd);
+}
+
+static inline void heap_close_all(void)
+{
+	while (heap_nfiles)
+		close(heap_files[--heap_nfiles]);
+}
+
+static inline long heap_ioctl(int fd, unsigned long cmd, void *arg)
+{
+	return ioctl(fd, cmd, arg) < 0 ? -errno : 0;
+}
+
+/* Allocates; @usable may be NULL. */
+static inline long heap_alloc_aligned(int fd, uint64_t bytes, uint64_t align, uint32_t flags,
+				      uint64_t *addr, uint64_t *usable)
+{
+	struct goalloc_alloc arg = {
+		.size = sizeof(arg), .flags = flags, .bytes = bytes, .align = align,
+	};
+	long ret = heap_ioctl(fd, GOALLOC_IOC_ALLOC, &arg);
+
+	*addr = ret ? 0 : arg.addr;
+	if (usable)
+		*usable = ret ? 0 : arg.usable;
+	return ret;
+}
+
+static inline long heap_alloc(int fd, uint64_t bytes, uint32_t flags, uint64_t *addr,
+			      uint64_t *usable)
+{
+	return heap_alloc_aligned(fd, bytes, 0, flags, addr, usable);
+}
+
+/* The address, or 0 and a failed check. */
+static inline uint64_t heap_new(int fd, uint64_t bytes)
+{
+	uint64_t addr;
+
+	tap_check_ret(heap_alloc(fd, bytes, 0, &addr, NULL), 0, "ALLOC", __FILE__, __LINE__);
+	return addr;
+}
+
+static inline long heap_free(int fd, uint64_t addr)
+{
+	struct goalloc_free arg = { .size = sizeof(arg), .addr = addr };
+
+	return heap_ioctl(fd, GOALLOC_IOC_FREE, &arg);
+}
+
+static inline long heap_query(int fd, uint64_t addr, struct goalloc_query *q)
+{
+	memset(q, 0xff, sizeof(*q));
+	q->size = sizeof(*q);
+	q->flags = 0;
+	q->addr = addr;
+	return heap_ioctl(fd, GOALLOC_IOC_QUERY, q);
+}
+
+static inline struct goalloc_memstats heap_stats(int fd)
+{
+	struct goalloc_memstats ms = { .size = sizeof(ms) };
+
+	tap_check_ret(heap_ioctl(fd, GOALLOC_IOC_MEMSTATS, &ms), 0, "MEMSTATS", __FILE__,
+		      __LINE__);
+	return ms;
+}
+
+/* Nothing lives: what must be so of a heap whose objects are all freed. */
+static inline void heap_check_empty(int fd)
+{
+	struct goalloc_memstats ms = heap_stats(fd);
+
+	CHECK_EQ(ms.heap_objects, 0);
+	CHECK_EQ(ms.mallocs - ms.frees, 0);
+	CHECK_EQ(ms.heap_alloc, 0);
+}
+
+/* Two looks at the books between which nothing may have changed. */
+static inline void heap_check_unchanged(const struct goalloc_memstats *before, int fd)
+{
+	struct goalloc_memstats after = heap_stats(fd);
+
+	CHECK_EQ(after.mallocs, before->mallocs);
+	CHECK_EQ(after.frees, before->frees);
+	CHECK_EQ(after.heap_objects, before->heap_objects);
+	CHECK_EQ(after.heap_alloc, before->heap_alloc);
+	CHECK_EQ(after.heap_inuse, before->heap_inuse);
+}
+
+/* Random numbers: splitmix64. The seed is printed, and taken from $SEED. */
+static inline uint64_t rnd(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15ULL;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+	return z ^ (z >> 31);
+}
+
+static inline uint64_t rnd_below(uint64_t *state, uint64_t below)
+{
+	return rnd(state) % below;
+}
+
+static inline uint64_t rnd_seed(void)
+{
+	const char *given = getenv("SEED");
+	uint64_t seed = given ? strtoull(given, NULL, 0) : 20241122;
+
+	tap_note("seed %" PRIu64 " (SEED=... for another)", seed);
+	return seed;
+}
+
+/* 1 to 2^bits bytes, each power of two as likely as another. */
+static inline uint64_t rnd_size(uint64_t *state, unsigned int bits)
+{
+	uint64_t top = 1ULL << rnd_below(state, bits);
+
+	return top + rnd_below(state, top + (top == 1ULL << (bits - 1)));
+}
+
+/* Contents: the eight bytes at offset 8 * i follow from the seed and i. */
+static inline uint64_t pattern_word(uint64_t seed, uint64_t i)
+{
+	uint64_t x = (seed + i) * 0x9e3779b97f4a7c15ULL;
+
+	return (x ^ (x >> 29)) | 0x0101010101010101ULL;	/* no byte of it is 0 */
+}
+
+static inline void pattern_fill(void *buf, size_t len, uint64_t seed)
+{
+	size_t off;
+
+	for (off = 0; off < len; off += 8) {
+		uint64_t word = pattern_word(seed, off / 8);
+
+		memcpy((char *)buf + off, &word, len - off < 8 ? len - off : 8);
+	}
+}
+
+static inline bool pattern_holds(const void *buf, size_t len, uint64_t seed)
+{
+	size_t off;
+
+	for (off = 0; off < len; off += 8) {
+		uint64_t word = pattern_word(seed, off / 8);
+
+		if (memcmp((const char *)buf + off, &word, len - off < 8 ? len - off : 8))
+			return false;
+	}
+	return true;
+}
+
+static inline bool is_zero(const void *buf, size_t len)
+{
+	const char *p = buf;
+
+	return !len || (!*p && !memcmp(p, p + 1, len - 1));
+}
+
+#define OBJ_PIECE	(64 * 1024)
+
+/* Writes the pattern to an object. Return: whether all of it was taken. */
+static inline bool obj_write(int fd, uint64_t addr, uint64_t len, uint64_t seed)
+{
+	static __thread char buf[OBJ_PIECE];
+	uint64_t off, n;
+
+	for (off = 0; off < len; off += n) {
+		n = len - off < OBJ_PIECE ? len - off : OBJ_PIECE;
+		pattern_fill(buf, n, seed + off / 8);
+		if (pwrite(fd, buf, n, addr + off) != (ssize_t)n)
+			return false;
+	}
+	return true;
+}
+
+/* Return: whether an object can be read and holds the pattern, or zeroes. */
+static inline bool obj_holds(int fd, uint64_t addr, uint64_t len, uint64_t seed, bool zero)
+{
+	static __thread char buf[OBJ_PIECE];
+	uint64_t off, n;
+
+	for (off = 0; off < len; off += n) {
+		n = len - off < OBJ_PIECE ? len - off : OBJ_PIECE;
+		memset(buf, 0x55, n);
+		if (pread(fd, buf, n, addr + off) != (ssize_t)n)
+			return false;
+		if (zero ? !is_zero(buf, n) : !pattern_holds(buf, n, seed + off / 8))
+			return false;
+	}
+	return true;
+}
+
+static inline bool obj_is(int fd, uint64_t addr, uint64_t len, uint64_t seed)
+{
+	return obj_holds(fd, addr, len, seed, false);
+}
+
+static inline bool obj_is_zero(int fd, uint64_t addr, uint64_t len)
+{
+	return obj_holds(fd, addr, len, 0, true);
+}
+
+/* Objects that a test keeps track of. */
+struct obj {
+	uint64_t addr;
+	uint64_t bytes;
+	uint64_t usable;
+	uint64_t seed;
+};
+
+static inline int obj_cmp(const void *a, const void *b)
+{
+	const struct obj *x = a, *y = b;
+
+	return x->addr < y->addr ? -1 : x->addr > y->addr;
+}
+
+/* Sorts the objects by address and counts those that reach into the next. */
+static inline unsigned int obj_overlaps(struct obj *objs, size_t n)
+{
+	unsigned int overlaps = 0;
+	size_t i;
+
+	qsort(objs, n, sizeof(*objs), obj_cmp);
+	for (i = 0; i + 1 < n; i++)
+		overlaps += objs[i].addr + objs[i].bytes > objs[i + 1].addr;
+	return overlaps;
+}
+
+static inline void obj_shuffle(struct obj *objs, size_t n, uint64_t *state)
+{
+	while (n > 1) {
+		size_t other = rnd_below(state, n--);
+		struct obj tmp = objs[n];
+
+		objs[n] = objs[other];
+		objs[other] = tmp;
+	}
+}
+
+/* What Go aligns an object of so many bytes to when nothing else is asked. */
+static inline uint64_t natural_align(uint64_t bytes, uint64_t usable)
+{
+	if (bytes < TINY_BLOCK)
+		return bytes & 1 ? 1 : bytes & 2 ? 2 : bytes & 4 ? 4 : 8;
+	if (bytes > MAX_SMALL)
+		return HEAP_PAGE;
+	usable &= -usable;
+	return usable < HEAP_PAGE ? usable : HEAP_PAGE;
+}
+
+/* Stays on one CPU, where one cache serves all allocations. */
+static inline bool pin_to_cpu(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return !sched_setaffinity(0, sizeof(set), &set);
+}
+
+static inline void unpin(void)
+{
+	cpu_set_t set;
+
+	memset(&set, 0xff, sizeof(set));
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+/* Whether this kernel checks itself at every step, and takes its time for that. */
+static inline bool slow_kernel(void)
+{
+	return !access("/sys/kernel/debug/kmemleak", F_OK);
+}
+
+/* How often to do what is worth doing often. */
+static inline unsigned int paced(unsigned int times)
+{
+	return slow_kernel() ? (times + 3) / 4 : times;
+}
+
+/* A line of /proc/meminfo in bytes, 0 if there is none. */
+static inline uint64_t meminfo(const char *name)
+{
+	FILE *f = fopen("/proc/meminfo", "re");
+	uint64_t kib = 0;
+	char line[128];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, name, strlen(name)) && line[strlen(name)] == ':')
+			kib = strtoull(line + strlen(name) + 1, NULL, 10);
+	if (f)
+		fclose(f);
+	return kib * 1024;
+}
+
+#endif /* HEAP_H */
