@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /sys/kernel/debug/goalloc: what heaps there are and what their files say.
+ * Functions that return a bool have said what went wrong.
+ */
+#define _GNU_SOURCE
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "books.h"
+#include "debugfs.h"
+#include "goallocctl.h"
+
+#define DEBUGFS	"/sys/kernel/debug"
+#define TREE	DEBUGFS "/goalloc"
+
+static const char *tree_hint(int err)
+{
+	if (err == EACCES || err == EPERM)
+		return ": debugfs is for root";
+	if (err != ENOENT)
+		return "";
+	/* An empty directory there is in any case. */
+	if (access(DEBUGFS "/bdi", F_OK) && access(DEBUGFS "/tracing", F_OK) &&
+	    access(TREE, F_OK))
+		return ": is debugfs mounted? try: mount -t debugfs none " DEBUGFS;
+	return access(TREE, F_OK) ? ": is the module loaded? try: modprobe goalloc" : "";
+}
+
+static int id_cmp(const void *a, const void *b)
+{
+	unsigned int x = *(const unsigned int *)a, y = *(const unsigned int *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Ids of all heaps in order; free() them. */
+bool debugfs_heaps(unsigned int **ids, size_t *n)
+{
+	size_t room = 64;
+	struct dirent *entry;
+	DIR *dir = opendir(TREE "/heaps");
+
+	if (!dir) {
+		complain("%s: %s%s", TREE "/heaps", strerror(errno), tree_hint(errno));
+		return false;
+	}
+	*n = 0;
+	*ids = malloc(room * sizeof(**ids));
+	while (*ids && (entry = readdir(dir))) {
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		if (*n == room)
+			*ids = reallocarray(*ids, room *= 2, sizeof(**ids));
+		if (*ids)
+			(*ids)[(*n)++] = strtoul(entry->d_name, NULL, 10);
+	}
+	closedir(dir);
+	if (!*ids) {
+		complain("out of memory");
+		return false;
+	}
+	qsort(*ids, *n, sizeof(**ids), id_cmp);
+	return true;
+}
+
+static char *read_all(const char *path)
+{
+	size_t len = 0, room = 1 << 14;
+	char *text = malloc(room);
+	int fd = open(path, O_RDONLY | O_CLOEXEC), err;
+	ssize_t n = fd;
+
+	while (n >= 0 && text && (n = read(fd, text + len, room - len - 1)) > 0) {
+		len += n;
+		if (room - len < 4096)
+			text = realloc(text, room *= 2);
+	}
+	err = errno;
+	if (fd >= 0)
+		close(fd);
+	if (n < 0) {
+		free(text);
+		errno = err;
+		return NULL;
+	}
+	if (text)
+		text[len] = '\0';
+	return text;
+}
+
+/* A heap's file as a string, to be freed; NULL and errno if it cannot be read. */
+char *debugfs_read(unsigned int heap, const char *file)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), TREE "/heaps/%u/%s", heap, file);
+	return read_all(path);
+}
+
+static char *read_or_complain(unsigned int heap, const char *file)
+{
+	char *text = debugfs_read(heap, file);
+
+	if (text)
+		return text;
+	if (errno == ENOENT && !access(TREE "/heaps/0", F_OK) && !debugfs_has_heap(heap))
+		complain("there is no heap %u; \"goallocctl heaps\" lists them", heap);
+	else
+		complain("%s/heaps/%u/%s: %s%s", TREE, heap, file, strerror(errno),
+			 tree_hint(errno));
+	return NULL;
+}
+
+/* Silent, as heaps come and go. */
+bool debugfs_name(unsigned int heap, char *name, size_t size)
+{
+	char *text = debugfs_read(heap, "name");
+
+	if (!text)
+		return false;
+	text[strcspn(text, "\n")] = '\0';
+	snprintf(name, size, "%s", text);
+	free(text);
+	return true;
+}
+
+bool debugfs_has_heap(unsigned int heap)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), TREE "/heaps/%u", heap);
+	return !access(path, F_OK);
+}
+
+bool debugfs_summary(unsigned int heap, struct goalloc_memstats *ms)
+{
+	char *text = read_or_complain(heap, "summary");
+	bool whole;
+
+	if (!text)
+		return false;
+	whole = books_parse(text, ms);
+	free(text);
+	if (!whole)
+		complain("the summary of heap %u lacks fields, or has others behind them", heap);
+	return whole;
+}
+
+/* Adds what summary does not have. */
+bool debugfs_by_size(unsigned int heap, struct goalloc_memstats *ms)
+{
+	char *text = read_or_complain(heap, "memstats/by_size"), *line;
+	unsigned int class, bytes;
+	uint64_t mallocs, frees;
+
+	if (!text)
+		return false;
+	for (line = strchr(text, '\n'); line; line = strchr(line + 1, '\n')) {
+		if (sscanf(line, "%u %u %" SCNu64 " %" SCNu64, &class, &bytes, &mallocs,
+			   &frees) != 4 || class >= GOALLOC_BY_SIZE_MAX)
+			continue;
+		ms->by_size_count++;
+		ms->by_size[class] = (struct goalloc_by_size){
+			.object_size = bytes, .mallocs = mallocs, .frees = frees,
+		};
+	}
+	free(text);
+	return true;
+}
+
+/* The heap of the file that this process opened last. */
+bool debugfs_own_heap(unsigned int *heap)
+{
+	char *comm = read_all("/proc/self/comm"), name[64], own[64];
+	unsigned int *ids;
+	bool found = false;
+	size_t n, i;
+
+	if (!debugfs_heaps(&ids, &n)) {
+		free(comm);
+		return false;
+	}
+	if (comm)
+		comm[strcspn(comm, "\n")] = '\0';
+	snprintf(own, sizeof(own), "%s:%d", comm ? comm : "", (int)getpid());
+	for (i = 0; i < n; i++) {
+		if (debugfs_name(ids[i], name, sizeof(name)) && !strcmp(name, own)) {
+			*heap = ids[i];
+			found = true;
+		}
+	}
+	free(ids);
+	free(comm);
+	if (!found)
+		complain("no heap in %s/heaps is named %s", TREE, own);
+	return found;
+}
