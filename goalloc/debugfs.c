@@ -36,6 +36,7 @@
 #include <uapi/linux/goalloc.h>
 
 #include "backing.h"
+#include "class.h"
 #include "debugfs.h"
 #include "layout.h"
 #include "mcache.h"
@@ -228,6 +229,55 @@ static int size_classes_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(size_classes);
 
+/*
+ * exact_classes: a line for each class that a user of the heap made. A class
+ * is there as long as the heap lock is held.
+ */
+static int exact_classes_show(struct seq_file *m, void *v)
+{
+	struct goalloc_heap *heap = m->private;
+	unsigned int spc;
+
+	seq_puts(m, "spanclass object_size slot_size span_bytes slots noscan      mallocs        frees         live name\n");
+	for (spc = GOALLOC_NUM_CENTRALS; spc < GOALLOC_ALL_CENTRALS; spc++) {
+		const struct goalloc_class *cls;
+		struct goalloc_class copy;
+		struct mcentral c;
+		unsigned long flags;
+		u64 mallocs, frees;
+
+		flags = mheap_lock(heap);
+		cls = heap->classes[spc - GOALLOC_NUM_CENTRALS];
+		if (cls) {
+			copy = *cls;
+			c = heap->central[spc];
+			class_counts(heap, spc, &mallocs, &frees);
+		}
+		mheap_unlock(heap, flags);
+		if (!cls)
+			continue;
+		seq_printf(m, "%9u %11u %9u %10u %5u %6s %12llu %12llu %12llu ", spc, copy.size,
+			   c.elemsize, c.npages << GOALLOC_PAGE_SHIFT, c.nelems,
+			   c.noscan ? "yes" : "no", mallocs, frees, mallocs - frees);
+		seq_escape(m, copy.name, "\n\\");
+		seq_putc(m, '\n');
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(exact_classes);
+
+/* What a table shows as a span class, and the size of its slots. */
+static u8 shown_spanclass(u8 spc)
+{
+	return spanclass_is_exact(spc) ? spc : spanclass_public(spc);
+}
+
+static u32 shown_size(const struct goalloc_heap *heap, u8 spc)
+{
+	return spanclass_is_exact(spc) ? READ_ONCE(heap->central[spc].elemsize) :
+	       goalloc_class_to_size[spanclass_sizeclass(spc)];
+}
+
 /* mcache: a line for each span class of each CPU and context that was used */
 
 static const char * const context_names[] = {
@@ -239,6 +289,7 @@ static const char * const context_names[] = {
 static void mcache_show_class(struct seq_file *m, int cpu, int ctx,
 			      const struct mcache *mc, u8 spc)
 {
+	const struct goalloc_heap *heap = m->private;
 	const struct mcache_alloc *a = &mc->alloc[spc];
 	u64 nmalloc = READ_ONCE(a->nmalloc);
 	u64 nfree = READ_ONCE(a->nfree);
@@ -257,8 +308,8 @@ static void mcache_show_class(struct seq_file *m, int cpu, int ctx,
 		return;
 
 	seq_printf(m, "%3d %-7s %9u %4s %11u ", cpu, context_names[ctx],
-		   spanclass_public(spc), spc == GOALLOC_TINY_SPAN_CLASS ? "yes" : "no",
-		   goalloc_class_to_size[spanclass_sizeclass(spc)]);
+		   shown_spanclass(spc), spc == GOALLOC_TINY_SPAN_CLASS ? "yes" : "no",
+		   shown_size(heap, spc));
 	if (slots)
 		seq_printf(m, "%#16llx %5u %5u", addr, slots, live);
 	else
@@ -303,7 +354,7 @@ static int mcache_seq_show(struct seq_file *m, void *v)
 
 		if (mc == &goalloc_emptymcache)
 			continue;
-		for (spc = 0; spc < GOALLOC_NUM_CENTRALS; spc++)
+		for (spc = 0; spc < GOALLOC_ALL_CENTRALS; spc++)
 			mcache_show_class(m, cpu, ctx, mc, spc);
 	}
 	return 0;
@@ -317,7 +368,7 @@ static const struct seq_operations mcache_sops = {
 };
 DEFINE_SEQ_ATTRIBUTE(mcache);
 
-/* mcentral: a line for each list of spans, the tiny spans' last */
+/* mcentral: a line for each list of spans, the tiny spans' and exact ones last */
 
 static int mcentral_show(struct seq_file *m, void *v)
 {
@@ -327,14 +378,16 @@ static int mcentral_show(struct seq_file *m, void *v)
 	int spc;
 
 	seq_puts(m, "spanclass tiny noscan object_size    partial       full      empty        locks\n");
-	for (spc = 0; spc < GOALLOC_NUM_CENTRALS; spc++) {
+	for (spc = 0; spc < GOALLOC_ALL_CENTRALS; spc++) {
 		const struct mcentral *c = central ? &central[spc] : &none;
 
+		if (spanclass_is_exact(spc) && !READ_ONCE(c->elemsize))
+			continue;
 		seq_printf(m, "%9u %4s %6s %11u %10llu %10llu %10u %12llu\n",
-			   spanclass_public(spc),
+			   shown_spanclass(spc),
 			   spc == GOALLOC_TINY_SPAN_CLASS ? "yes" : "no",
-			   spanclass_noscan(spc) ? "yes" : "no",
-			   goalloc_class_to_size[spanclass_sizeclass(spc)],
+			   (central ? c->noscan : spanclass_noscan(spc)) ? "yes" : "no",
+			   shown_size(heap, spc),
 			   READ_ONCE(c->npartial), READ_ONCE(c->nfull),
 			   READ_ONCE(c->nempty), READ_ONCE(c->locks));
 	}
@@ -526,7 +579,7 @@ static bool spans_take(struct table_iter *it, u64 addr)
 		it->span.slots = s->nelems;
 		it->span.live = mspan_live(s);
 		it->span.sweepgen = READ_ONCE(s->sweepgen);
-		it->span.spanclass = spanclass_public(s->spanclass);
+		it->span.spanclass = shown_spanclass(s->spanclass);
 		it->span.place = READ_ONCE(s->place);
 		it->span.tiny = s->spanclass == GOALLOC_TINY_SPAN_CLASS;
 	}
@@ -840,6 +893,7 @@ static const struct heap_file {
 	{ "summary",		0400, &summary_fops },
 	{ "metrics",		0400, &metrics_fops },
 	{ "size_classes",	0400, &size_classes_fops },
+	{ "exact_classes",	0400, &exact_classes_fops },
 	{ "mcache",		0400, &mcache_fops },
 	{ "mcentral",		0400, &mcentral_fops },
 	{ "spans",		0400, &spans_fops },

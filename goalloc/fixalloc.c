@@ -111,18 +111,13 @@ int goalloc_fail_left(void)
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_fail_left);
 #endif
 
-static unsigned int mspan_layout(u8 spc)
+static unsigned int mspan_layout(u32 nelems, bool tiny)
 {
-	u16 n;
-
-	if (spc < 2)
-		return SPAN_WORDS_4;
-	if (spc == GOALLOC_TINY_SPAN_CLASS)
+	if (tiny)
 		return SPAN_TINY;
-	n = goalloc_class_to_nelems[spanclass_sizeclass(spc)];
-	if (n <= 4 * MSPAN_WORD_SLOTS)
+	if (nelems <= 4 * MSPAN_WORD_SLOTS)
 		return SPAN_WORDS_4;
-	return n <= 16 * MSPAN_WORD_SLOTS ? SPAN_WORDS_16 : SPAN_WORDS_32;
+	return nelems <= 16 * MSPAN_WORD_SLOTS ? SPAN_WORDS_16 : SPAN_WORDS_32;
 }
 
 static gfp_t meta_gfp(const struct goalloc_heap *heap, gfp_t gfp)
@@ -144,7 +139,10 @@ static gfp_t meta_gfp(const struct goalloc_heap *heap, gfp_t gfp)
  */
 struct mspan *fixalloc_mspan(struct goalloc_heap *heap, u8 spc, gfp_t gfp)
 {
-	unsigned int l = mspan_layout(spc);
+	u32 nelems = spc < 2 ? 1 :
+		     spanclass_is_exact(spc) ? heap->central[spc].nelems :
+		     goalloc_class_to_nelems[spanclass_sizeclass(spc)];
+	unsigned int l = mspan_layout(nelems, spc == GOALLOC_TINY_SPAN_CLASS);
 	struct mspan *s;
 
 	if (goalloc_should_fail())
@@ -155,6 +153,7 @@ struct mspan *fixalloc_mspan(struct goalloc_heap *heap, u8 spc, gfp_t gfp)
 	if (l == SPAN_TINY)
 		s->tiny = (void *)&s->words[16];
 	s->spanclass = spc;
+	s->nelems = nelems;
 	atomic64_add(span_layout[l].size, &heap->mspan_bytes);
 	return s;
 }
@@ -165,7 +164,7 @@ static void mspan_rcu_free(struct rcu_head *head)
 {
 	struct mspan *s = container_of(head, struct mspan, rcu);
 
-	kmem_cache_free(span_cache[mspan_layout(s->spanclass)], s);
+	kmem_cache_free(span_cache[mspan_layout(s->nelems, s->tiny)], s);
 }
 
 /**
@@ -177,7 +176,7 @@ static void mspan_rcu_free(struct rcu_head *head)
  */
 void fixalloc_mspan_free(struct goalloc_heap *heap, struct mspan *s)
 {
-	atomic64_sub(span_layout[mspan_layout(s->spanclass)].size, &heap->mspan_bytes);
+	atomic64_sub(span_layout[mspan_layout(s->nelems, s->tiny)].size, &heap->mspan_bytes);
 	call_rcu(&s->rcu, mspan_rcu_free);
 }
 
@@ -190,7 +189,7 @@ void fixalloc_mspan_free(struct goalloc_heap *heap, struct mspan *s)
  */
 void fixalloc_mspan_free_now(struct goalloc_heap *heap, struct mspan *s)
 {
-	atomic64_sub(span_layout[mspan_layout(s->spanclass)].size, &heap->mspan_bytes);
+	atomic64_sub(span_layout[mspan_layout(s->nelems, s->tiny)].size, &heap->mspan_bytes);
 	mspan_rcu_free(&s->rcu);
 }
 

@@ -28,6 +28,7 @@
 #include <linux/string.h>
 
 #include "backing.h"
+#include "class.h"
 #include "compat.h"
 #include "malloc.h"
 #include "mcache.h"
@@ -122,6 +123,8 @@ static unsigned long malloc_tiny(struct goalloc_heap *heap, u32 size, gfp_t gfp)
 	}
 	s = a->span;
 	slot = (v - s->base) / GOALLOC_TINY_SIZE;
+	/* All of it: an object may use what lies between it and the next (I7). */
+	backing_zero(heap, v, GOALLOC_TINY_SIZE);
 	tiny_take(s, slot);
 	tiny_add(s, slot, 0, size);
 	mc->tinyallocs++;
@@ -309,13 +312,16 @@ static int free_tiny(struct mspan *s, unsigned long addr, struct mcache *mc, boo
 
 /*
  * Frees an object of a span. Preemption off. Of *@gone the caller disposes with
- * preemption on.
+ * preemption on. On a file heap every free is a remote one: next to an ioctl a
+ * compare-and-swap is nothing, and of several frees of one object at the same
+ * instant exactly one is told of success.
  */
 static int free_object(struct mspan *s, unsigned long addr, struct mspan **gone)
 {
 	enum mcache_context ctx = mcache_context();
 	struct mcache *mc = this_mcache(s->heap, ctx);
-	bool mine = READ_ONCE(s->owner) == (smp_processor_id() | ctx << MCACHE_CONTEXT_SHIFT);
+	bool mine = s->heap->backing == BACKING_LINEAR &&
+		    READ_ONCE(s->owner) == (smp_processor_id() | ctx << MCACHE_CONTEXT_SHIFT);
 	long slot;
 	int ret;
 
@@ -469,6 +475,24 @@ void *goalloc_alloc(size_t size, gfp_t gfp)
 EXPORT_SYMBOL_GPL(goalloc_alloc);
 
 /**
+ * goalloc_class_alloc - makes an object of an exact class
+ * @cls: from goalloc_class_create()
+ * @gfp: as for goalloc_alloc()
+ *
+ * Context: as goalloc_alloc().
+ * Return: the object, to be freed with goalloc_free(), or NULL.
+ */
+void *goalloc_class_alloc(struct goalloc_class *cls, gfp_t gfp)
+{
+	unsigned long v = malloc_small(cls->heap, cls->spc, gfp);
+
+	if (unlikely(gfp & __GFP_ZERO) && v)
+		memset((void *)v, 0, cls->heap->central[cls->spc].elemsize);
+	return (void *)v;
+}
+EXPORT_SYMBOL_GPL(goalloc_class_alloc);
+
+/**
  * goalloc_heap_alloc - makes an object on a heap
  * @heap: from goalloc_heap_create(), or NULL for the module's own
  * @size: bytes; 0 gives ZERO_SIZE_PTR
@@ -510,7 +534,7 @@ static __always_inline int try_free(const void *obj)
 {
 	struct mspan *s;
 
-	if (unlikely(ZERO_OR_NULL_PTR(obj)))
+	if (unlikely(!obj || obj == ZERO_SIZE_PTR))
 		return 0;
 	preempt_disable();
 	s = span_of((unsigned long)obj);
@@ -582,7 +606,7 @@ static size_t object_size(unsigned long addr, struct goalloc_heap **heap, bool *
 	if (!s)
 		goto out;
 	*heap = s->heap;
-	*noscan = spanclass_noscan(s->spanclass);
+	*noscan = s->central->noscan;
 	if (s->tiny) {
 		u32 off = addr - s->base, start, end;
 		bool live;
@@ -614,7 +638,7 @@ size_t goalloc_usable_size(const void *obj)
 	struct goalloc_heap *heap;
 	bool noscan;
 
-	return ZERO_OR_NULL_PTR(obj) ? 0 : object_size((unsigned long)obj, &heap, &noscan);
+	return object_size((unsigned long)obj, &heap, &noscan);
 }
 EXPORT_SYMBOL_GPL(goalloc_usable_size);
 
@@ -643,7 +667,7 @@ void *goalloc_realloc(const void *obj, size_t size, gfp_t gfp)
 		goalloc_free(obj);
 		return ZERO_SIZE_PTR;
 	}
-	if (ZERO_OR_NULL_PTR(obj))
+	if (!obj || obj == ZERO_SIZE_PTR)
 		return goalloc_alloc(size, gfp);
 	old = object_size((unsigned long)obj, &heap, &noscan);
 	if (!old) {

@@ -28,7 +28,7 @@ static union {
 
 struct mcache goalloc_emptymcache = {
 	.alloc = {
-		[0 ... GOALLOC_NUM_CENTRALS - 1] = {
+		[0 ... GOALLOC_ALL_CENTRALS - 1] = {
 			.word = emptymspan.span.words,
 			.span = &emptymspan.span,
 		},
@@ -113,7 +113,7 @@ bool mcache_build(struct goalloc_heap *heap, gfp_t gfp)
 	mc = fixalloc_mcache(heap, gfp);
 	if (!mc)
 		return false;
-	for (i = 0; i < GOALLOC_NUM_CENTRALS; i++)
+	for (i = 0; i < GOALLOC_ALL_CENTRALS; i++)
 		mcache_entry_clear(&mc->alloc[i]);
 
 	/* The task may have moved, and another one may have been here first. */
@@ -321,7 +321,7 @@ void mcache_flush(struct goalloc_heap *heap, struct mcache *mc)
 
 	if (mc == &goalloc_emptymcache)
 		return;
-	for (i = 0; i < GOALLOC_NUM_CENTRALS; i++) {
+	for (i = 0; i < GOALLOC_ALL_CENTRALS; i++) {
 		struct mspan *s = mcache_remove(mc, i);
 
 		if (!s)

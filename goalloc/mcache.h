@@ -69,7 +69,7 @@ struct mcache {
 	u32 tinyoffset;
 	u64 tinyallocs;
 	u64 tinyfrees;
-	struct mcache_alloc alloc[GOALLOC_NUM_CENTRALS];
+	struct mcache_alloc alloc[GOALLOC_ALL_CENTRALS];
 };
 
 /**

@@ -32,6 +32,15 @@ void mcentral_init(struct mcentral *c, struct goalloc_heap *heap, u8 spc)
 		INIT_LIST_HEAD(&c->partial[i]);
 		INIT_LIST_HEAD(&c->full[i]);
 	}
+	if (!spanclass_is_exact(spc)) {
+		u8 class = spanclass_sizeclass(spc);
+
+		c->noscan = spanclass_noscan(spc);
+		c->elemsize = goalloc_class_to_size[class];
+		c->npages = goalloc_class_to_allocnpages[class];
+		c->nelems = goalloc_class_to_nelems[class];
+		c->divmul = goalloc_class_to_divmagic[class];
+	}
 	/* A large object's span has no second use and is returned at once. */
 	c->maxempty = spc < 2 ? 0 : 1;
 }
@@ -281,6 +290,31 @@ struct mspan *mcentral_take_unswept(struct mcentral *c, bool partial, u32 sg)
 
 GOALLOC_EXPORT_FOR_KUNIT(mcentral_take_unswept);
 
+/**
+ * mcentral_take_any - takes a span out of the sets, whatever its state
+ * @c: the mcentral of a class that nobody uses any more
+ *
+ * Context: any but NMI.
+ * Return: the span, HELD, or NULL if there is none.
+ */
+struct mspan *mcentral_take_any(struct mcentral *c)
+{
+	unsigned long flags = mcentral_lock(c);
+	struct mspan *s = NULL;
+	int i;
+
+	for (i = 0; i < 2 && !s; i++) {
+		s = list_first_entry_or_null(&c->partial[i], struct mspan, list);
+		s = s ?: list_first_entry_or_null(&c->full[i], struct mspan, list);
+	}
+	if (s) {
+		mcentral_remove(c, s);
+		mspan_set_place(s, MSPAN_HELD);
+	}
+	mcentral_unlock(c, flags);
+	return s;
+}
+
 /* A span just swept, or made, with a free slot: to the mcache with it. */
 static void mcentral_hand_out(struct mcentral *c, struct mspan *s)
 {
@@ -306,13 +340,11 @@ static void mcentral_hand_out(struct mcentral *c, struct mspan *s)
 struct mspan *mcentral_cache_span(struct mcentral *c, gfp_t gfp)
 {
 	struct goalloc_heap *heap = c->heap;
-	u8 class = spanclass_sizeclass(c->spanclass);
-	u64 npages = goalloc_class_to_allocnpages[class];
 	int budget = SWEEP_BUDGET;
 	struct mspan *s;
 	u32 sg;
 
-	deduct_sweep_credit(heap, npages << GOALLOC_PAGE_SHIFT);
+	deduct_sweep_credit(heap, (u64)c->npages << GOALLOC_PAGE_SHIFT);
 
 	s = mcentral_cache_span_fast(c, NULL);
 	if (s)
@@ -333,7 +365,7 @@ struct mspan *mcentral_cache_span(struct mcentral *c, gfp_t gfp)
 		mcentral_put(c, s);
 	}
 
-	s = mheap_alloc_span(heap, npages, 1, c->spanclass, goalloc_class_to_size[class], gfp);
+	s = mheap_alloc_span(heap, c->npages, 1, c->spanclass, c->elemsize, gfp);
 	if (s)
 		mcentral_hand_out(c, s);
 	return s;

@@ -23,7 +23,12 @@
  *	with interrupts off, in any context but NMI; inside it the heap lock
  *	is not taken.
  * @spanclass: which class
+ * @noscan: its objects hold no pointers
  * @heap: whose
+ * @elemsize: bytes of a slot; 0 for large objects and for no exact class
+ * @npages: heap pages of a span
+ * @nelems: slots of a span
+ * @divmul: 2^32 / @elemsize, rounded up
  * @partial: spans with free slots, by sweep generation
  * @full: spans without, by sweep generation
  * @npartial: spans in @partial
@@ -37,7 +42,12 @@
 struct mcentral {
 	raw_spinlock_t lock;
 	u8 spanclass;
+	bool noscan;
 	struct goalloc_heap *heap;
+	u32 elemsize;
+	u32 npages;
+	u32 nelems;
+	u32 divmul;
 	struct list_head partial[2];
 	struct list_head full[2];
 	u64 npartial;
@@ -53,6 +63,7 @@ struct mspan *mcentral_cache_span(struct mcentral *c, gfp_t gfp);
 void mcentral_uncache_span(struct mcentral *c, struct mspan *s);
 void mcentral_put(struct mcentral *c, struct mspan *s);
 bool mcentral_freed(struct mspan *s, u32 w);
+struct mspan *mcentral_take_any(struct mcentral *c);
 struct mspan *mcentral_take_unswept(struct mcentral *c, bool partial, u32 sg);
 
 #endif /* GOALLOC_MCENTRAL_H */

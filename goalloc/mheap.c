@@ -11,6 +11,7 @@
 #include <linux/string.h>
 
 #include "backing.h"
+#include "class.h"
 #include "compat.h"
 #include "debugfs.h"
 #include "fixalloc.h"
@@ -431,7 +432,7 @@ void mheap_fault(struct goalloc_heap *heap, enum goalloc_fault fault)
  */
 bool mheap_build_central(struct goalloc_heap *heap, gfp_t gfp)
 {
-	const size_t size = GOALLOC_NUM_CENTRALS * sizeof(struct mcentral);
+	const size_t size = GOALLOC_ALL_CENTRALS * sizeof(struct mcentral);
 	struct mcentral *central;
 	int i;
 
@@ -443,7 +444,7 @@ bool mheap_build_central(struct goalloc_heap *heap, gfp_t gfp)
 	central = alloc_pages_exact(size, gfp | __GFP_ZERO | __GFP_NOWARN);
 	if (!central)
 		return false;
-	for (i = 0; i < GOALLOC_NUM_CENTRALS; i++)
+	for (i = 0; i < GOALLOC_ALL_CENTRALS; i++)
 		mcentral_init(&central[i], heap, i);
 	/* Full barrier: whoever sees the pointer sees the locks. */
 	if (cmpxchg(&heap->central, NULL, central))
@@ -452,6 +453,8 @@ bool mheap_build_central(struct goalloc_heap *heap, gfp_t gfp)
 		atomic64_add(size, &heap->other_bytes);
 	return true;
 }
+
+GOALLOC_EXPORT_FOR_KUNIT(mheap_build_central);
 
 /* The page allocator's nodes fail for tests as all other metadata does. */
 static bool mheap_fail_node(struct pagealloc *p)
@@ -577,7 +580,7 @@ static void mheap_destroy_tables(struct goalloc_heap *heap)
 void mheap_destroy(struct goalloc_heap *heap, bool quiet)
 {
 	struct mspan *s, *next;
-	int cpu;
+	int cpu, i;
 
 	mutex_lock(&goalloc_heaps_mutex);
 	list_del(&heap->list);
@@ -588,6 +591,11 @@ void mheap_destroy(struct goalloc_heap *heap, bool quiet)
 	for_each_possible_cpu(cpu)
 		mcache_flush_cpu(heap, cpu);
 	flush_workqueue(goalloc_wq);
+	mutex_lock(&goalloc_heaps_mutex);
+	for (i = 0; i < GOALLOC_MAX_EXACT; i++)
+		if (heap->classes[i])
+			class_destroy_locked(heap->classes[i], quiet);
+	mutex_unlock(&goalloc_heaps_mutex);
 	if (!quiet)
 		mheap_report_leaks(heap);
 
@@ -617,7 +625,7 @@ void mheap_destroy(struct goalloc_heap *heap, bool quiet)
 		  heap->id, atomic64_read(&heap->backed), atomic64_read(&heap->mspan_bytes),
 		  atomic64_read(&heap->mcache_bytes), atomic64_read(&heap->gc_bytes));
 	if (heap->central)
-		free_pages_exact(heap->central, GOALLOC_NUM_CENTRALS * sizeof(*heap->central));
+		free_pages_exact(heap->central, GOALLOC_ALL_CENTRALS * sizeof(*heap->central));
 	kvfree(heap);
 }
 

@@ -36,6 +36,7 @@
 #include "pagealloc.h"
 
 struct dentry;
+struct goalloc_class;
 
 #define GOALLOC_ARENA_L2_BITS	7
 #define GOALLOC_ARENA_L2	BIT(GOALLOC_ARENA_L2_BITS)
@@ -134,6 +135,9 @@ enum goalloc_fault {
  * @list: in the list of all heaps (goalloc_heaps_mutex)
  * @debugfs: its directory
  * @central: by span class; built with the heap's first object
+ * @classes: exact classes (goalloc_heaps_mutex)
+ * @exact_mallocs: what exact classes that are gone had made (lock), and freed:
+ *	@exact_frees, and the bytes of what they had made: @exact_bytes
  */
 struct goalloc_heap {
 	raw_spinlock_t lock;
@@ -159,7 +163,7 @@ struct goalloc_heap {
 	atomic64_t large_alloc_count;
 	atomic64_t large_free;
 	atomic64_t large_free_count;
-	atomic64_t frees[GOALLOC_NUM_CENTRALS];
+	atomic64_t frees[GOALLOC_ALL_CENTRALS];
 	atomic64_t tinyfrees;
 	atomic64_t faults[GOALLOC_NUM_FAULTS];
 	atomic64_t lookups;
@@ -186,6 +190,10 @@ struct goalloc_heap {
 	struct dentry *debugfs;
 
 	struct mcentral *central;
+	struct goalloc_class *classes[GOALLOC_MAX_EXACT];
+	u64 exact_mallocs;
+	u64 exact_frees;
+	u64 exact_bytes;
 };
 
 extern struct mutex goalloc_heaps_mutex;

@@ -43,6 +43,10 @@ void mspan_init(struct mspan *s, struct goalloc_heap *heap, u8 spc, u64 start,
 
 	if (spc < 2) {
 		s->nelems = 1;
+	} else if (spanclass_is_exact(spc)) {
+		s->elemsize32 = elemsize;
+		s->divmul = s->central->divmul;
+		s->nelems = s->central->nelems;
 	} else {
 		u8 class = spanclass_sizeclass(spc);
 

@@ -25,7 +25,8 @@
  * halves are merged, and the merge counts the second free as the fault that it
  * is. Only if the holder allocates the slot again in that very instant is the
  * second free one of the new object, as with any double free that comes after
- * its slot was reused.
+ * its slot was reused. File heaps know no holder's free: there
+ * every free swaps, and one of several wins.
  *
  * Who holds a span is its place. It changes under the lock of the span's
  * mcentral and is read without it by whoever has just freed a slot remotely:
@@ -84,16 +85,28 @@ struct mcentral;
 #define GOALLOC_TINY_SPAN_CLASS		(GOALLOC_NUM_SPAN_CLASSES)
 #define GOALLOC_NUM_CENTRALS		(GOALLOC_NUM_SPAN_CLASSES + 1)
 
+/* Behind them the exact classes that a heap's users made: see class.c. */
+#define GOALLOC_MAX_EXACT		32
+#define GOALLOC_ALL_CENTRALS		(GOALLOC_NUM_CENTRALS + GOALLOC_MAX_EXACT)
+
+static_assert(GOALLOC_ALL_CENTRALS <= U8_MAX);
+
+static inline bool spanclass_is_exact(u8 spc)
+{
+	return spc >= GOALLOC_NUM_CENTRALS;
+}
+
 static inline u8 make_spanclass(u8 sizeclass, bool noscan)
 {
 	return sizeclass << 1 | noscan;
 }
 
-/* The span class that users see. */
+/* The span class that users see. Exact classes are Go's none: class 0. */
 static inline u8 spanclass_public(u8 spc)
 {
-	return spc == GOALLOC_TINY_SPAN_CLASS ?
-		make_spanclass(GOALLOC_TINY_SIZE_CLASS, true) : spc;
+	if (spc == GOALLOC_TINY_SPAN_CLASS)
+		return make_spanclass(GOALLOC_TINY_SIZE_CLASS, true);
+	return spanclass_is_exact(spc) ? 0 : spc;
 }
 
 static inline u8 spanclass_sizeclass(u8 spc)
@@ -101,6 +114,7 @@ static inline u8 spanclass_sizeclass(u8 spc)
 	return spanclass_public(spc) >> 1;
 }
 
+/* Of the classes of the table; an exact class's mcentral says. */
 static inline bool spanclass_noscan(u8 spc)
 {
 	return spanclass_public(spc) & 1;

@@ -12,6 +12,7 @@
 #include <linux/stddef.h>
 
 #include "backing.h"
+#include "class.h"
 #include "compat.h"
 #include "mcache.h"
 #include "mheap.h"
@@ -129,10 +130,22 @@ void readmemstats(struct goalloc_heap *heap, struct goalloc_memstats *ms)
 	/* Each tiny object counts, and the block it lies in does not. */
 	ms->mallocs += tinyallocs - ablocks;
 	ms->frees += tinyfrees - fblocks;
-	ms->heap_objects = ms->mallocs - ms->frees;
-	ms->alloc = ms->heap_alloc;
-
+	/* Exact classes are in no size class of the table, only in the totals. */
 	flags = mheap_lock(heap);
+	ms->mallocs += heap->exact_mallocs;
+	ms->frees += heap->exact_frees;
+	ms->total_alloc += heap->exact_bytes;
+	for (i = GOALLOC_NUM_CENTRALS; i < GOALLOC_ALL_CENTRALS; i++) {
+		u64 mallocs, frees;
+
+		if (!READ_ONCE(heap->classes[i - GOALLOC_NUM_CENTRALS]))
+			continue;
+		class_counts(heap, i, &mallocs, &frees);
+		ms->mallocs += mallocs;
+		ms->frees += frees;
+		ms->total_alloc += mallocs * heap->central[i].elemsize;
+		ms->heap_alloc += (mallocs - frees) * heap->central[i].elemsize;
+	}
 	inuse = heap->pages_in_use;
 	sys = heap->pages_sys;
 	released = heap->pages_released;
@@ -143,6 +156,8 @@ void readmemstats(struct goalloc_heap *heap, struct goalloc_memstats *ms)
 	nodes = atomic64_read(&heap->pages.meta_bytes);
 	mheap_unlock(heap, flags);
 
+	ms->heap_objects = ms->mallocs - ms->frees;
+	ms->alloc = ms->heap_alloc;
 	ms->heap_inuse = inuse << GOALLOC_PAGE_SHIFT;
 	ms->heap_sys = sys << GOALLOC_PAGE_SHIFT;
 	ms->heap_idle = (sys - inuse) << GOALLOC_PAGE_SHIFT;

@@ -203,8 +203,8 @@ u64 sweepone(struct goalloc_heap *heap)
 
 	if (READ_ONCE(heap->sweepdone) || !READ_ONCE(heap->central))
 		return SWEEP_NONE;
-	for (i = 0; i < GOALLOC_NUM_CENTRALS; i++) {
-		u32 spc = (first + i) % GOALLOC_NUM_CENTRALS;
+	for (i = 0; i < GOALLOC_ALL_CENTRALS; i++) {
+		u32 spc = (first + i) % GOALLOC_ALL_CENTRALS;
 		struct mcentral *c = &heap->central[spc];
 		struct mspan *s = mcentral_take_unswept(c, false, sg);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The kernel API of goalloc. Every function is described where it is defined
- * (goalloc/malloc.c, goalloc/mheap.c); Documentation/kernel-api.rst has the
+ * (goalloc/malloc.c, mheap.c and class.c); Documentation/kernel-api.rst has the
  * whole in one place.
  */
 #ifndef _LINUX_GOALLOC_H
@@ -12,6 +12,7 @@
 #include <uapi/linux/goalloc.h>
 
 struct goalloc_heap;
+struct goalloc_class;
 
 /* A limit of GOALLOC_NO_LIMIT, and of 0 in struct goalloc_heap_params, is none. */
 #define GOALLOC_NO_LIMIT	(~0ULL)
@@ -43,5 +44,10 @@ size_t goalloc_usable_size(const void *obj);
 size_t goalloc_alloc_bulk(struct goalloc_heap *heap, size_t size, u32 flags, gfp_t gfp,
 			  size_t n, void **objs);
 void goalloc_free_bulk(size_t n, void **objs);
+
+struct goalloc_class *goalloc_class_create(struct goalloc_heap *heap, const char *name,
+					   size_t size, size_t align, u32 flags);
+void *goalloc_class_alloc(struct goalloc_class *cls, gfp_t gfp);
+void goalloc_class_destroy(struct goalloc_class *cls);
 
 #endif /* _LINUX_GOALLOC_H */

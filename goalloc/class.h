@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Exact size classes: see class.c. */
+#ifndef GOALLOC_CLASS_H
+#define GOALLOC_CLASS_H
+
+#include <linux/types.h>
+
+struct goalloc_heap;
+
+/**
+ * struct goalloc_class - an exact class
+ * @heap: whose
+ * @spc: its span class, GOALLOC_NUM_CENTRALS or above
+ * @flags: GOALLOC_SCAN
+ * @size: bytes of an object, as asked for
+ * @name: shown to people
+ */
+struct goalloc_class {
+	struct goalloc_heap *heap;
+	u8 spc;
+	u32 flags;
+	u32 size;
+	char name[32];
+};
+
+void class_counts(struct goalloc_heap *heap, u8 spc, u64 *mallocs, u64 *frees);
+void class_destroy_locked(struct goalloc_class *cls, bool quiet);
+
+#endif /* GOALLOC_CLASS_H */

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the suites that work on whole heaps share: heaps that end with their
+ * test, and a look at every page, block and span of a heap that says if its
+ * books are right (I6) and if each address finds its span and no other.
+ */
+#ifndef GOALLOC_HEAP_KUNIT_H
+#define GOALLOC_HEAP_KUNIT_H
+
+#include <kunit/test.h>
+#include <linux/bitmap.h>
+#include <linux/rcupdate.h>
+#include <linux/workqueue.h>
+
+#include "../goalloc/backing.h"
+#include "../goalloc/compat.h"
+#include "../goalloc/mcache.h"
+#include "../goalloc/mheap.h"
+#include "../goalloc/mspan.h"
+#include "../goalloc/mstats.h"
+
+/* How many objects live is not known to the caller. */
+#define ANY_OBJECTS	(~0ULL)
+
+/* Of a span of more pages only some are looked up. */
+#define LOOKUPS_MAX	2048
+
+static inline void heap_kunit_destroy(void *heap)
+{
+	mheap_destroy(heap, true);
+}
+
+/* A heap that ends with the test, or with heap_kunit_end(). */
+static inline struct goalloc_heap *heap_kunit_create(struct kunit *test,
+						     enum goalloc_backing backing, u64 max)
+{
+	struct goalloc_heap_params params = { .name = test->name, .max = max };
+	struct goalloc_heap *heap = mheap_create(&params, backing);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, heap_kunit_destroy, heap), 0);
+	return heap;
+}
+
+static inline void heap_kunit_end(struct kunit *test, struct goalloc_heap *heap)
+{
+	kunit_release_action(test, heap_kunit_destroy, heap);
+}
+
+/* Nothing is cached or on its way back to the heap. */
+static inline void heap_kunit_settle(struct goalloc_heap *heap)
+{
+	mcache_flush_all(heap);
+	flush_workqueue(goalloc_wq);
+}
+
+static inline u64 heap_kunit_faults(struct goalloc_heap *heap)
+{
+	u64 n = 0;
+
+	for (u32 i = 0; i < GOALLOC_NUM_FAULTS; i++)
+		n += atomic64_read(&heap->faults[i]);
+	return n;
+}
+
+/* Kernel address of an idle or used linear page, or NULL if none is behind it. */
+static inline void *heap_kunit_linear_page(const struct goalloc_chunk *c, u32 page)
+{
+	u32 block = c->palloc.block_pages[page / PALLOC_HALF_PAGES];
+	u32 first;
+
+	if (!block)
+		return NULL;
+	first = round_down(page, block);
+	if (!c->granule[first / GOALLOC_GRANULE_PAGES])
+		return NULL;
+	return c->granule[first / GOALLOC_GRANULE_PAGES] +
+	       ((unsigned long)(page - first) << GOALLOC_PAGE_SHIFT);
+}
+
+/* What the look found. Counts of pages unless a name says otherwise. */
+struct heap_kunit_found {
+	u64 inuse;
+	u64 released;
+	u64 span_pages;
+	u64 backed;			/* bytes */
+	u64 live[GOALLOC_NUM_SIZE_CLASSES];	/* slots */
+	u64 live_bytes;
+	u64 nspans;
+	u64 doubly;			/* in two spans */
+	u64 strange;			/* bits are not what the spans say */
+	u64 lookups_bad;
+	u64 scavenged_bad;
+	u64 places_bad;
+	u64 runs_bad;
+};
+
+static inline struct mspan *heap_kunit_span_of(struct goalloc_heap *heap, u64 addr)
+{
+	struct mspan *s;
+
+	rcu_read_lock();
+	s = heap->backing == BACKING_SPARSE ? span_of_heap(heap, addr) : span_of(addr);
+	rcu_read_unlock();
+	return s;
+}
+
+static inline void heap_kunit_look_at_chunk(struct goalloc_heap *heap, u64 base,
+					    struct heap_kunit_found *f)
+{
+	struct goalloc_chunk *c = mheap_chunk(heap, base);
+	DECLARE_BITMAP(spans, PALLOC_CHUNK_PAGES) = {};
+	struct mspan *s;
+	u32 p;
+
+	if (!c || !c->palloc.ready) {
+		f->strange++;
+		return;
+	}
+	list_for_each_entry(s, &heap->allspans, allspans) {
+		u64 from = max(s->start_addr, base);
+		u64 to = min(s->start_addr + mspan_bytes(s), base + PALLOC_CHUNK_SIZE);
+
+		if (from >= to)
+			continue;
+		p = goalloc_chunk_page(from);
+		if (find_next_bit(spans, PALLOC_CHUNK_PAGES, p) <
+		    p + ((to - from) >> GOALLOC_PAGE_SHIFT))
+			f->doubly++;
+		bitmap_set(spans, p, (to - from) >> GOALLOC_PAGE_SHIFT);
+	}
+	f->strange += !bitmap_equal(spans, c->palloc.data.alloc.b, PALLOC_CHUNK_PAGES);
+	f->inuse += bitmap_weight(spans, PALLOC_CHUNK_PAGES);
+
+	for_each_clear_bit(p, spans, PALLOC_CHUNK_PAGES) {
+		bool scavenged = test_bit(p, c->palloc.data.scavenged.b);
+		u64 addr = base + ((u64)p << GOALLOC_PAGE_SHIFT);
+		void *page;
+
+		f->released += scavenged;
+		if (heap->backing == BACKING_SPARSE) {
+			page = xa_load(&heap->sparse, goalloc_page_index(addr));
+			f->lookups_bad += !!heap_kunit_span_of(heap, addr);
+		} else {
+			page = heap_kunit_linear_page(c, p);
+			if (page)
+				f->lookups_bad +=
+					!!heap_kunit_span_of(heap, (unsigned long)page);
+		}
+		f->scavenged_bad += scavenged == !!page;
+	}
+
+	for (p = 0; heap->backing == BACKING_LINEAR && p < PALLOC_CHUNK_PAGES;) {
+		u32 block = c->palloc.block_pages[p / PALLOC_HALF_PAGES];
+
+		if (block && heap_kunit_linear_page(c, p))
+			f->backed += (u64)block << GOALLOC_PAGE_SHIFT;
+		p += block ?: PALLOC_HALF_PAGES;
+	}
+}
+
+static inline void heap_kunit_look_at_span(struct goalloc_heap *heap, struct mspan *s,
+					   struct heap_kunit_found *f)
+{
+	u64 bytes = s->vmapped ? s->elemsize : mspan_bytes(s);
+	u64 step = max(GOALLOC_PAGE_SIZE, round_up(bytes / LOOKUPS_MAX, GOALLOC_PAGE_SIZE));
+	u32 page = goalloc_chunk_page(s->start_addr);
+
+	for (u64 off = 0; off < bytes; off += step)
+		f->lookups_bad += heap_kunit_span_of(heap, s->base + off) != s;
+	f->lookups_bad += heap_kunit_span_of(heap, s->base + bytes - 1) != s;
+
+	if (s->vmapped) {
+		f->backed += s->elemsize;
+	} else if (heap->backing == BACKING_LINEAR) {
+		struct goalloc_chunk *c = mheap_chunk(heap, s->start_addr);
+		u32 block = c->palloc.block_pages[page / PALLOC_HALF_PAGES];
+
+		f->runs_bad += !block || page / block != (page + s->npages - 1) / block ||
+			       heap_kunit_linear_page(c, page) != (void *)s->base;
+	}
+	f->places_bad += s->state != MSPAN_IN_USE || s->place == MSPAN_CACHED ||
+			 s->owner != MSPAN_NO_OWNER ||
+			 (s->place == MSPAN_FULL && mspan_has_free(s)) ||
+			 (s->place == MSPAN_PARTIAL && !mspan_has_free(s));
+	f->span_pages += s->npages;
+	f->live[spanclass_sizeclass(s->spanclass)] += mspan_live(s);
+	f->live_bytes += mspan_live(s) * s->elemsize;
+	f->nspans++;
+}
+
+/*
+ * Looks at all of a heap that nobody uses meanwhile, and compares what there
+ * is with the books. @objects are live by the test's own count.
+ */
+static inline void heap_kunit_check(struct kunit *test, struct goalloc_heap *heap, u64 objects)
+{
+	struct heap_kunit_found *f = kunit_kzalloc(test, sizeof(*f), GFP_KERNEL);
+	struct goalloc_memstats *ms = kunit_kzalloc(test, sizeof(*ms), GFP_KERNEL);
+	struct mspan *s;
+	unsigned long i;
+	void *page;
+	u64 addr;
+
+	KUNIT_ASSERT_NOT_NULL(test, f);
+	KUNIT_ASSERT_NOT_NULL(test, ms);
+	heap_kunit_settle(heap);
+	readmemstats(heap, ms);
+
+	for (addr = GOALLOC_HEAP_BASE; addr < heap->cur_arena; addr += PALLOC_CHUNK_SIZE) {
+		heap_kunit_look_at_chunk(heap, addr, f);
+		cond_resched();
+	}
+	list_for_each_entry(s, &heap->allspans, allspans) {
+		heap_kunit_look_at_span(heap, s, f);
+		cond_resched();
+	}
+	if (heap->backing == BACKING_SPARSE)
+		xa_for_each(&heap->sparse, i, page)
+			f->backed += GOALLOC_PAGE_SIZE;
+
+	KUNIT_EXPECT_EQ(test, f->doubly, 0);
+	KUNIT_EXPECT_EQ(test, f->strange, 0);
+	KUNIT_EXPECT_EQ(test, f->lookups_bad, 0);
+	KUNIT_EXPECT_EQ(test, f->scavenged_bad, 0);
+	KUNIT_EXPECT_EQ(test, f->places_bad, 0);
+	KUNIT_EXPECT_EQ(test, f->runs_bad, 0);
+	KUNIT_EXPECT_EQ(test, f->nspans, heap->nspans);
+
+	KUNIT_EXPECT_EQ(test, ms->heap_inuse, f->inuse << GOALLOC_PAGE_SHIFT);
+	KUNIT_EXPECT_EQ(test, ms->heap_inuse, f->span_pages << GOALLOC_PAGE_SHIFT);
+	KUNIT_EXPECT_EQ(test, ms->heap_inuse + ms->heap_idle, ms->heap_sys);
+	KUNIT_EXPECT_EQ(test, ms->heap_sys, heap->cur_arena - GOALLOC_HEAP_BASE);
+	KUNIT_EXPECT_LE(test, ms->heap_released, ms->heap_idle);
+	KUNIT_EXPECT_EQ(test, ms->heap_released, f->released << GOALLOC_PAGE_SHIFT);
+	KUNIT_EXPECT_EQ(test, (u64)atomic64_read(&heap->backed), f->backed);
+	KUNIT_EXPECT_EQ(test, ms->sys, ms->heap_sys + ms->stack_sys + ms->mspan_sys +
+			ms->mcache_sys + ms->buck_hash_sys + ms->gc_sys + ms->other_sys);
+
+	KUNIT_EXPECT_EQ(test, ms->heap_objects, ms->mallocs - ms->frees);
+	KUNIT_EXPECT_EQ(test, ms->alloc, ms->heap_alloc);
+	KUNIT_EXPECT_EQ(test, ms->heap_alloc, f->live_bytes);
+	for (u32 c = 0; c < GOALLOC_NUM_SIZE_CLASSES; c++)
+		KUNIT_EXPECT_EQ_MSG(test, ms->by_size[c].mallocs - ms->by_size[c].frees,
+				    f->live[c], "class %u", c);
+	if (objects != ANY_OBJECTS)
+		KUNIT_EXPECT_EQ(test, ms->heap_objects, objects);
+	kunit_kfree(test, ms);
+	kunit_kfree(test, f);
+}
+
+#endif /* GOALLOC_HEAP_KUNIT_H */
