@@ -98,13 +98,17 @@ CASES = {
     "a program skips": (True, {"tap": TAP.replace("ok 2 b", "ok 2 b # SKIP not here")}),
     "the rig finds something": (False, {"rig": TAP.replace("ok 1", "not ok 1")}),
     "a splat on the console": (False, {"console": WARN + "\n"}),
+    "page poison was written to": (False, {"console": "pagealloc: memory corruption\n"}),
+    "a suite named like a checker": (
+        True, {"console": "# goalloc_pagealloc: pass:8 fail:0 skip:0 total:8\n"}),
     "a splat in the log only": (False, {"levels": level(6, WARN)}),
     "a splat before the module": (False, {"before": WARN + "\n"}),
     "a leak": (False, {"levels": level(
         6, "kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)")}),
     "a warning": (False, {"levels": level(4, "goalloc: something odd")}),
     "an error of another": (False, {"levels": level(3, "other: something odd")}),
-    "a notice": (True, {"levels": level(5, "goalloc: something")}),
+    "a notice": (True, {"levels": level(5, "goalloc: something") +
+                        level(6, "# goalloc_pagealloc: pass:8 fail:0 skip:0 total:8")}),
     "the out-of-tree warning": (True, {"levels": level(
         4, "goalloc: loading out-of-tree module taints kernel.")}),
     "warnings as announced": (True, {"levels": level(6, EXPECT) + level(4, "odd one") +

@@ -25,7 +25,7 @@ SPLAT = re.compile(
     r"|Objects remaining|[Bb]ad page (state|map)|page allocation failure"
     r"|new suspected memory leaks|unreferenced object|Unable to handle kernel"
     r"|unable to handle page fault|double fault|workqueue lockup|Out of memory"
-    r"|invoked oom-killer|pagealloc: |nobody cared|module .* depends on")
+    r"|invoked oom-killer|\bpagealloc: (memory corruption|single bit)|nobody cared|module .* depends on")
 
 # Said by the kernel about any module like ours, by KUnit about slow cases, or
 # about a machine whose clock runs unevenly, as an emulated one's does.
