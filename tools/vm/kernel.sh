@@ -22,8 +22,8 @@ KERNEL_BUILD_PACKAGES=(gcc make bc flex bison libelf-dev libssl-dev perl
 kernel_use()
 {
 	case $1 in
-	6.1)	stock_use 6.1 linux-image-cloud-amd64 'linux-image-6\.1\.[^ ]*-cloud-amd64' ;;
-	6.12)	stock_use 6.12 linux-image-6.12-cloud-amd64 'linux-image-6\.12[^ ]*-cloud-amd64' ;;
+	6.1)	stock_use 6.1 linux-image-cloud-amd64 'linux-image-6[.]1[.].*-cloud-amd64' ;;
+	6.12)	stock_use 6.12 linux-image-6.12-cloud-amd64 'linux-image-6[.]12.*-cloud-amd64' ;;
 	kunit)	kunit_use ;;
 	*)	die "no such kernel: $1" ;;
 	esac
@@ -124,7 +124,7 @@ kunit_use()
 	packages_need "${KERNEL_BUILD_PACKAGES[@]}"
 	source_use
 	key=$({
-		gcc --version | head -n 1
+		gcc --version | sed -n 1p
 		kunit_config
 	} | sha256sum | cut -c 1-12)
 	dir=$CACHE/kunit/$KSRC_VERSION-$key

@@ -38,7 +38,7 @@ packages_missing()
 	for package; do
 		# shellcheck disable=SC2016 # dpkg-query's own variable
 		dpkg-query -W -f '${Status}' "$package" 2>/dev/null |
-			grep -q '^install ok installed$' || echo "$package"
+			grep '^install ok installed$' >/dev/null || echo "$package"
 	done
 }
 
@@ -72,7 +72,7 @@ apt_install()
 package_depends()
 {
 	apt-cache depends --important "$1" 2>/dev/null |
-		sed -n "/^ *|\\?Depends: $2\$/ { s/.*: //; p; q }"
+		awk -v pattern="^$2\$" '$1 ~ /^\|?Depends:$/ && $2 ~ pattern && !n++ { print $2 }'
 }
 
 # package_unpack DIR PACKAGE...: download packages and unpack them under DIR.

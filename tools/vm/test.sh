@@ -63,7 +63,7 @@ test_kunit()
 	guest_add . "$MODULE_DIR/goalloc.ko" "$MODULE_DIR/goalloc_kunit.ko"
 	guest_add_tools
 	say "running ${SUITE:-all suites} on the KUnit kernel $KRELEASE"
-	guest_run "${GOALLOC_TIMEOUT:-900}" progress "$append"
+	guest_run "${GOALLOC_TIMEOUT:-1200}" progress "$append"
 	judge --kunit "$GUEST" "${SELFTESTS[@]}"
 }
 
@@ -76,7 +76,7 @@ test_stock()
 	guest_add . "$MODULE_DIR/goalloc.ko"
 	guest_add_tools
 	say "running the selftests on Debian's $KRELEASE"
-	guest_run "${GOALLOC_TIMEOUT:-300}" progress
+	guest_run "${GOALLOC_TIMEOUT:-600}" progress
 	judge "$GUEST" "${SELFTESTS[@]}"
 }
 

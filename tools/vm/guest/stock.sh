@@ -22,7 +22,7 @@ memory()
 
 demo()
 {
-	goallocctl demo >/tmp/demo.out 2>&1 ||
+	goallocctl demo --objects 2000 >/tmp/demo.out 2>&1 ||
 		{ tail -n 20 /tmp/demo.out; return 1; }
 }
 
