@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * goalloc_mheap: address space, spans, and the beginning and end of heaps.
+ *
+ * heap_kunit_check() walks every page of a heap: each is in one span or idle,
+ * each address finds its span and no other, runs lie inside blocks, and the
+ * books say what was found (I6).
+ *
+ * Units: heap pages. The seed of random cases is printed; the parameter
+ * mheap_seed repeats a run.
+ */
+#include <kunit/test.h>
+#include <linux/goalloc.h>
+#include <linux/ktime.h>
+#include <linux/module.h>
+#include <linux/prandom.h>
+#include <linux/printk.h>
+#include <linux/random.h>
+
+#include "../goalloc/malloc.h"
+#include "heap_kunit.h"
+
+#define SPANS		120
+#define SPAN_OPS	1500
+
+static ulong mheap_seed;
+module_param(mheap_seed, ulong, 0444);
+MODULE_PARM_DESC(mheap_seed, "seed of goalloc_mheap, 0 for any");
+
+static struct mspan *new_span(struct goalloc_heap *heap, u64 npages, u64 align)
+{
+	return mheap_alloc_span(heap, npages, align, 1, npages << GOALLOC_PAGE_SHIFT,
+				GFP_KERNEL);
+}
+
+static void mheap_params(struct kunit *test)
+{
+	struct goalloc_heap_params params = { .name = "params", .flags = 1 };
+	char long_name[100];
+	struct goalloc_heap *heap;
+
+	KUNIT_EXPECT_EQ(test, PTR_ERR(goalloc_heap_create(&params)), -EINVAL);
+	params.flags = BIT(31);
+	KUNIT_EXPECT_EQ(test, PTR_ERR(goalloc_heap_create(&params)), -EINVAL);
+
+	params.flags = 0;
+	params.limit = 1 << 20;
+	params.max = 2 << 20;
+	heap = goalloc_heap_create(&params);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(heap));
+	KUNIT_EXPECT_STREQ(test, heap->name, "params");
+	KUNIT_EXPECT_EQ(test, heap->limit, 1 << 20);
+	KUNIT_EXPECT_EQ(test, heap->max, 2 << 20);
+	KUNIT_EXPECT_EQ(test, heap->backing, BACKING_LINEAR);
+	goalloc_heap_destroy(heap);
+
+	/* A name that is too long is cut; no limit is none, said either way. */
+	memset(long_name, 'n', sizeof(long_name));
+	long_name[99] = 0;
+	params = (struct goalloc_heap_params){ .name = long_name, .limit = GOALLOC_NO_LIMIT };
+	heap = goalloc_heap_create(&params);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(heap));
+	KUNIT_EXPECT_EQ(test, strlen(heap->name), sizeof(heap->name) - 1);
+	KUNIT_EXPECT_EQ(test, heap->limit, GOALLOC_NO_LIMIT);
+	KUNIT_EXPECT_EQ(test, heap->max, GOALLOC_NO_LIMIT);
+	goalloc_heap_destroy(heap);
+
+	heap = goalloc_heap_create(NULL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(heap));
+	KUNIT_EXPECT_GT(test, strlen(heap->name), 0);
+	goalloc_heap_destroy(heap);
+	goalloc_heap_destroy(NULL);
+	goalloc_heap_destroy(ERR_PTR(-ENOMEM));
+}
+
+/* Runs of all lengths and alignments, taken and returned in any order. */
+static void random_spans(struct kunit *test, enum goalloc_backing backing)
+{
+	struct goalloc_heap *heap = heap_kunit_create(test, backing, 0);
+	struct mspan **s = kunit_kcalloc(test, SPANS, sizeof(*s), GFP_KERNEL);
+	ulong seed = mheap_seed ?: get_random_u32() | 1;
+	struct rnd_state rnd;
+	u32 n = 0;
+
+	KUNIT_ASSERT_NOT_NULL(test, s);
+	prandom_seed_state(&rnd, seed);
+	kunit_info(test, "mheap_seed=%lu\n", seed);
+	for (u32 op = 0; op < SPAN_OPS; op++) {
+		u32 r = prandom_u32_state(&rnd);
+
+		if (!n || (n < SPANS && r % 100 < 53)) {
+			u64 npages = 1 + (r >> 8) % 20, align = 1;
+
+			if (!(r & 0x70000000))
+				npages = 1 + (r >> 8) % 600;
+			if (backing == BACKING_SPARSE && !(r & 0x03000000))
+				align = 1 << ((r >> 8) % 9);
+			s[n] = new_span(heap, npages, align);
+			KUNIT_ASSERT_NOT_NULL(test, s[n]);
+			KUNIT_EXPECT_GE(test, s[n]->npages, npages);
+			KUNIT_EXPECT_TRUE(test, IS_ALIGNED(s[n]->start_addr,
+							   align << GOALLOC_PAGE_SHIFT));
+			KUNIT_EXPECT_EQ(test, s[n]->place, MSPAN_HELD);
+			KUNIT_EXPECT_EQ(test, s[n]->sweepgen, heap->sweepgen);
+			KUNIT_EXPECT_TRUE(test, mspan_all_free(s[n]));
+			n++;
+		} else {
+			u32 i = (r >> 8) % n;
+
+			mheap_return_span(s[i]);
+			s[i] = s[--n];
+		}
+		if (op % 250 == 249)
+			heap_kunit_check(test, heap, 0);
+		cond_resched();
+	}
+	while (n)
+		mheap_return_span(s[--n]);
+	heap_kunit_check(test, heap, 0);
+}
+
+static void mheap_spans_linear(struct kunit *test)
+{
+	random_spans(test, BACKING_LINEAR);
+}
+
+static void mheap_spans_sparse(struct kunit *test)
+{
+	random_spans(test, BACKING_SPARSE);
+}
+
+static const struct max_row {
+	const char *what;
+	enum goalloc_backing backing;
+	u64 max;		/* bytes */
+	u64 size;		/* of each object */
+	u32 fit;		/* objects */
+} max_rows[] = {
+	{ "kernel heap, pages", BACKING_LINEAR, 300 << 13, 8192, 300 },
+	{ "kernel heap, part of a page", BACKING_LINEAR, (3 << 13) + 8191, 8192, 3 },
+	{ "kernel heap, large", BACKING_LINEAR, 100 << 13, 33 << 13, 3 },
+	{ "kernel heap, exactly", BACKING_LINEAR, 99 << 13, 33 << 13, 3 },
+	{ "kernel heap, one page short", BACKING_LINEAR, 98 << 13, 33 << 13, 2 },
+	{ "kernel heap, mapped, whole halves", BACKING_LINEAR, 8 << 20, 3 << 20, 2 },
+	{ "kernel heap, nothing fits", BACKING_LINEAR, 8191, 8192, 0 },
+	{ "file heap, pages", BACKING_SPARSE, 300 << 13, 8192, 300 },
+	{ "file heap, exactly", BACKING_SPARSE, 64 << 20, 32 << 20, 2 },
+	{ "file heap, one byte short", BACKING_SPARSE, (64 << 20) - 1, 32 << 20, 1 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(max, max_rows, what);
+
+static u64 alloc_addr(struct goalloc_heap *heap, u64 size)
+{
+	unsigned long addr;
+	u64 usable;
+
+	if (heap->backing == BACKING_LINEAR)
+		return (unsigned long)goalloc_heap_alloc(heap, size, 0, GFP_KERNEL);
+	return mallocgc(heap, size, 0, 0, GFP_KERNEL, &addr, &usable) == 0 ? addr : 0;
+}
+
+/* The hard limit is one to the page, and what it refuses changes nothing. */
+static void mheap_max(struct kunit *test)
+{
+	const struct max_row *row = test->param_value;
+	struct goalloc_heap *heap = heap_kunit_create(test, row->backing, row->max);
+	u64 *addr = kunit_kcalloc(test, row->fit + 1, sizeof(*addr), GFP_KERNEL);
+	struct goalloc_memstats *ms = kunit_kcalloc(test, 2, sizeof(*ms), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, addr);
+	KUNIT_ASSERT_NOT_NULL(test, ms);
+	for (u32 i = 0; i < row->fit; i++) {
+		addr[i] = alloc_addr(heap, row->size);
+		KUNIT_ASSERT_NE_MSG(test, addr[i], 0, "object %u", i);
+	}
+	heap_kunit_check(test, heap, row->fit);
+	readmemstats(heap, &ms[0]);
+	for (u32 i = 0; i < 3; i++)
+		KUNIT_EXPECT_EQ(test, alloc_addr(heap, row->size), 0);
+	heap_kunit_check(test, heap, row->fit);
+	readmemstats(heap, &ms[1]);
+	/* The first failure on this CPU may have made its mcache. */
+	ms[0].mcache_inuse = ms[1].mcache_inuse;
+	ms[0].mcache_sys = ms[1].mcache_sys;
+	ms[0].other_sys = ms[1].other_sys;
+	ms[0].sys = ms[1].sys;
+	KUNIT_EXPECT_MEMEQ(test, &ms[0], &ms[1], sizeof(*ms));
+
+	/* One goes, one comes; and a higher max lets more through. */
+	if (row->fit) {
+		if (row->backing == BACKING_LINEAR)
+			KUNIT_EXPECT_EQ(test, goalloc_try_free((void *)addr[0]), 0);
+		else
+			KUNIT_EXPECT_EQ(test, mallocgc_free(heap, addr[0]), 0);
+		heap_kunit_settle(heap);
+		addr[0] = alloc_addr(heap, row->size);
+		KUNIT_EXPECT_NE(test, addr[0], 0);
+		KUNIT_EXPECT_EQ(test, alloc_addr(heap, row->size), 0);
+	}
+	heap->max = GOALLOC_NO_LIMIT;
+	KUNIT_EXPECT_NE(test, alloc_addr(heap, row->size), 0);
+	heap_kunit_check(test, heap, row->fit + 1);
+}
+
+/* The heap grows by chunks, and an arena's tables come with its first one. */
+static void mheap_growth(struct kunit *test)
+{
+	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_SPARSE, 0);
+	struct mspan *s[20];
+	u64 bytes, last = 0;
+
+	KUNIT_EXPECT_EQ(test, heap->cur_arena, GOALLOC_HEAP_BASE);
+	KUNIT_EXPECT_NULL(test, mheap_chunk(heap, GOALLOC_HEAP_BASE));
+	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->gc_bytes), 0);
+	for (u32 i = 0; i < ARRAY_SIZE(s); i++) {
+		u64 base = goalloc_chunk_base(i);
+
+		s[i] = new_span(heap, PALLOC_CHUNK_PAGES, 1);
+		KUNIT_ASSERT_NOT_NULL(test, s[i]);
+		KUNIT_EXPECT_EQ(test, s[i]->start_addr, base);
+		KUNIT_EXPECT_EQ(test, heap->cur_arena, base + PALLOC_CHUNK_SIZE);
+		KUNIT_EXPECT_NOT_NULL(test, mheap_chunk(heap, base));
+		KUNIT_EXPECT_NULL(test, mheap_chunk(heap, base + PALLOC_CHUNK_SIZE));
+		bytes = atomic64_read(&heap->gc_bytes);
+		if (i)
+			KUNIT_EXPECT_EQ(test, bytes - last, sizeof(struct goalloc_chunk) +
+					(i % GOALLOC_ARENA_CHUNKS ? 0 :
+					 sizeof(struct goalloc_arena)));
+		last = bytes;
+	}
+	KUNIT_EXPECT_EQ(test, heap->pages_sys, ARRAY_SIZE(s) * PALLOC_CHUNK_PAGES);
+	for (u32 i = 0; i < ARRAY_SIZE(s); i++)
+		mheap_return_span(s[i]);
+	/* What was grown stays, and is used before more is. */
+	KUNIT_EXPECT_EQ(test, heap->pages_sys, ARRAY_SIZE(s) * PALLOC_CHUNK_PAGES);
+	s[0] = new_span(heap, ARRAY_SIZE(s) * PALLOC_CHUNK_PAGES, 1);
+	KUNIT_ASSERT_NOT_NULL(test, s[0]);
+	KUNIT_EXPECT_EQ(test, s[0]->start_addr, GOALLOC_HEAP_BASE);
+	heap_kunit_check(test, heap, 0);
+	mheap_return_span(s[0]);
+
+	/* Addresses that are none. */
+	KUNIT_EXPECT_NULL(test, mheap_chunk(heap, 0));
+	KUNIT_EXPECT_NULL(test, mheap_chunk(heap, GOALLOC_HEAP_BASE - 1));
+	KUNIT_EXPECT_NULL(test, mheap_chunk(heap, GOALLOC_HEAP_END));
+	KUNIT_EXPECT_NULL(test, mheap_chunk(heap, GOALLOC_HEAP_END - 1));
+	KUNIT_EXPECT_NULL(test, mheap_chunk(heap, U64_MAX));
+}
+
+/* Objects that nobody touches cost their tables. */
+static void mheap_huge(struct kunit *test)
+{
+	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_SPARSE, 0);
+	static const u32 shifts[] = { 30, 36 };
+	struct goalloc_query q;
+	unsigned long addr;
+	u64 usable;
+
+	for (u32 i = 0; i < ARRAY_SIZE(shifts); i++) {
+		u64 size = BIT_ULL(shifts[i]) + 1, begin = ktime_get_ns(), tables;
+
+		KUNIT_ASSERT_EQ(test, mallocgc(heap, size, 0, 0, GFP_KERNEL, &addr, &usable), 0);
+		KUNIT_EXPECT_EQ(test, usable, size - 1 + GOALLOC_PAGE_SIZE);
+		for (u64 off = 0; off < size; off += size / 7) {
+			KUNIT_EXPECT_EQ(test, mallocgc_query(heap, addr + off, &q), 0);
+			KUNIT_EXPECT_EQ(test, q.base, addr);
+			KUNIT_EXPECT_EQ(test, q.state, GOALLOC_QUERY_LIVE);
+		}
+		KUNIT_EXPECT_EQ(test, mallocgc_query(heap, addr + usable - 1, &q), 0);
+		KUNIT_EXPECT_EQ(test, mallocgc_query(heap, addr + usable, &q), -ENOENT);
+		KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), 0);
+		KUNIT_EXPECT_EQ(test, mallocgc_free(heap, addr + (1 << 20)), -EINVAL);
+		tables = atomic64_read(&heap->gc_bytes) +
+			 atomic64_read(&heap->pages.meta_bytes);
+		kunit_info(test, "2^%u bytes: %llu us, %llu bytes of tables\n", shifts[i],
+			   (ktime_get_ns() - begin) / 1000, tables);
+		KUNIT_EXPECT_LT(test, tables, size >> 10);
+		heap_kunit_check(test, heap, 1);
+		KUNIT_EXPECT_EQ(test, mallocgc_free(heap, addr), 0);
+		heap_kunit_settle(heap);
+		KUNIT_EXPECT_EQ(test, mallocgc_free(heap, addr), -ENOENT);
+		KUNIT_EXPECT_EQ(test, heap->pages_in_use, 0);
+		KUNIT_EXPECT_EQ(test, heap->pages_released, heap->pages_sys);
+		/* Page by page, eight million of them would take too long. */
+		if (shifts[i] < 32)
+			heap_kunit_check(test, heap, 0);
+	}
+}
+
+/*
+ * The end of the address space. A heap that begins just before it stands in
+ * for one that came so far: to grow through 1 TiB takes a minute here.
+ */
+static void mheap_space_end(struct kunit *test)
+{
+	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_SPARSE, 0);
+	static const u64 left = 20 * PALLOC_CHUNK_SIZE;
+	struct goalloc_memstats *ms = kunit_kcalloc(test, 2, sizeof(*ms), GFP_KERNEL);
+	unsigned long addr[5], other;
+	struct goalloc_query q;
+	u64 usable;
+
+	KUNIT_ASSERT_NOT_NULL(test, ms);
+	heap->cur_arena = GOALLOC_HEAP_END - left;
+	for (u32 i = 0; i < ARRAY_SIZE(addr); i++) {
+		KUNIT_ASSERT_EQ(test, mallocgc(heap, left / 5, 0, 0, GFP_KERNEL, &addr[i],
+					       &usable), 0);
+		KUNIT_EXPECT_EQ(test, addr[i], GOALLOC_HEAP_END - left + i * left / 5);
+	}
+	KUNIT_EXPECT_EQ(test, mallocgc_query(heap, GOALLOC_HEAP_END - 1, &q), 0);
+	KUNIT_EXPECT_EQ(test, q.base, addr[4]);
+	KUNIT_EXPECT_EQ(test, heap->cur_arena, GOALLOC_HEAP_END);
+	readmemstats(heap, &ms[0]);
+	KUNIT_EXPECT_EQ(test, ms[0].heap_inuse, left);
+	KUNIT_EXPECT_EQ(test, ms[0].heap_idle, 0);
+
+	/* Not a page, and not all there could ever be; nothing changes. */
+	KUNIT_EXPECT_EQ(test, mallocgc(heap, 40000, 0, 0, GFP_KERNEL, &other, &usable), -ENOMEM);
+	KUNIT_EXPECT_EQ(test, mallocgc(heap, GOALLOC_HEAP_SPACE, 0, 0, GFP_KERNEL, &other,
+				       &usable), -ENOMEM);
+	readmemstats(heap, &ms[1]);
+	KUNIT_EXPECT_MEMEQ(test, &ms[0], &ms[1], sizeof(*ms));
+	KUNIT_EXPECT_EQ(test, heap->cur_arena, GOALLOC_HEAP_END);
+
+	/* What is freed serves again. */
+	KUNIT_EXPECT_EQ(test, mallocgc_free(heap, addr[2]), 0);
+	KUNIT_EXPECT_EQ(test, mallocgc(heap, left / 5 + 1, 0, 0, GFP_KERNEL, &other, &usable),
+			-ENOMEM);
+	KUNIT_EXPECT_EQ(test, mallocgc(heap, left / 5, 0, 0, GFP_KERNEL, &other, &usable), 0);
+	KUNIT_EXPECT_EQ(test, other, addr[2]);
+}
+
+/* What was not freed is named by class, and freed. */
+static void mheap_leaks(struct kunit *test)
+{
+	static const struct goalloc_heap_params params = { .name = "leaky" };
+	u64 leaves = atomic64_read(&goalloc_spanmap.bytes);
+	struct goalloc_heap *heap = goalloc_heap_create(&params);
+	void *p[7];
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(heap));
+	p[0] = goalloc_heap_alloc(heap, 64, 0, GFP_KERNEL);
+	p[1] = goalloc_heap_alloc(heap, 64, GOALLOC_SCAN, GFP_KERNEL);
+	p[2] = goalloc_heap_alloc(heap, 1000, 0, GFP_KERNEL);
+	p[3] = goalloc_heap_alloc(heap, 100000, 0, GFP_KERNEL);
+	p[4] = goalloc_heap_alloc(heap, 3 << 20, 0, GFP_KERNEL);
+	p[5] = goalloc_heap_alloc(heap, 500, 0, GFP_KERNEL);
+	p[6] = goalloc_heap_alloc(heap, 3, 0, GFP_KERNEL);
+	for (u32 i = 0; i < ARRAY_SIZE(p); i++)
+		KUNIT_EXPECT_NOT_NULL(test, p[i]);
+	goalloc_free(p[5]);
+
+	pr_info("goalloc-expect: 1 heap [0-9]+ \"leaky\" destroyed with 6 objects, 3253392 bytes, not freed\n");
+	pr_info("goalloc-expect: 1 goalloc:   class 0 .*: 2 not freed\n");
+	pr_info("goalloc-expect: 1 goalloc:   class 2 .16 bytes.: 1 not freed\n");
+	pr_info("goalloc-expect: 1 goalloc:   class 6 .64 bytes.: 2 not freed\n");
+	pr_info("goalloc-expect: 1 goalloc:   class 32 .1024 bytes.: 1 not freed\n");
+	goalloc_heap_destroy(heap);
+
+	for (u32 i = 0; i < ARRAY_SIZE(p); i++)
+		KUNIT_EXPECT_EQ(test, goalloc_try_free(p[i]), -ENOENT);
+	rcu_barrier();
+	KUNIT_EXPECT_EQ(test, (u64)atomic64_read(&goalloc_spanmap.bytes), leaves);
+}
+
+static struct kunit_case mheap_cases[] = {
+	KUNIT_CASE(mheap_params),
+	KUNIT_CASE(mheap_growth),
+	KUNIT_CASE_SLOW(mheap_spans_linear),
+	KUNIT_CASE_SLOW(mheap_spans_sparse),
+	KUNIT_CASE_PARAM(mheap_max, max_gen_params),
+	KUNIT_CASE_SLOW(mheap_huge),
+	KUNIT_CASE(mheap_space_end),
+	KUNIT_CASE(mheap_leaks),
+	{}
+};
+
+static struct kunit_suite mheap_suite = {
+	.name = "goalloc_mheap",
+	.test_cases = mheap_cases,
+};
+
+kunit_test_suite(mheap_suite);
+
+GOALLOC_KUNIT_IMPORT;
