@@ -9,6 +9,7 @@
  * differs: they are kept in the mcentral (see mcentral_init()).
  */
 #include <linux/align.h>
+#include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
@@ -183,9 +184,16 @@ void class_destroy_locked(struct goalloc_class *cls, bool quiet)
 	u64 live = 0;
 
 	lockdep_assert_held(&goalloc_heaps_mutex);
-	while ((s = mcentral_take_any(c))) {
-		u32 n = mspan_live(s);
+	while (atomic_read(&c->nspans)) {
+		u32 n;
 
+		s = mcentral_take_any(c);
+		if (!s) {
+			/* A sweeper has it, or a work item that returns it. */
+			usleep_range(100, 1000);
+			continue;
+		}
+		n = mspan_live(s);
 		live += n;
 		atomic64_add(n, &heap->frees[cls->spc]);
 		mheap_return_span(s);

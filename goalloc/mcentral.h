@@ -11,6 +11,7 @@
 #ifndef GOALLOC_MCENTRAL_H
 #define GOALLOC_MCENTRAL_H
 
+#include <linux/atomic.h>
 #include <linux/cache.h>
 #include <linux/list.h>
 #include <linux/spinlock.h>
@@ -29,6 +30,7 @@
  * @npages: heap pages of a span
  * @nelems: slots of a span
  * @divmul: 2^32 / @elemsize, rounded up
+ * @nspans: spans of the class wherever they are; atomic
  * @partial: spans with free slots, by sweep generation
  * @full: spans without, by sweep generation
  * @npartial: spans in @partial
@@ -48,6 +50,7 @@ struct mcentral {
 	u32 npages;
 	u32 nelems;
 	u32 divmul;
+	atomic_t nspans;
 	struct list_head partial[2];
 	struct list_head full[2];
 	u64 npartial;

@@ -315,6 +315,7 @@ static struct mspan *mheap_try_span(struct goalloc_heap *heap, u64 npages, u64 a
 	flags = mheap_lock(heap);
 	list_add_tail(&s->allspans, &heap->allspans);
 	heap->nspans++;
+	atomic_inc(&s->central->nspans);
 	mheap_unlock(heap, flags);
 	return s;
 
@@ -375,6 +376,7 @@ void mheap_return_span(struct mspan *s)
 	backing_decommit(heap, s);
 	mheap_free_run(heap, s);
 	gc_bits_free(s);
+	atomic_dec(&s->central->nspans);
 	fixalloc_mspan_free(heap, s);
 }
 
