@@ -1081,7 +1081,7 @@ static void malloc_sparse_random(struct kunit *test)
 			unsigned long addr;
 
 			if (!below(&rnd, 50))
-				size = (u64)below(&rnd, 64) << 24;
+				size = (u64)below(&rnd, 64) << 20;
 			if (!size)
 				continue;
 			KUNIT_ASSERT_EQ(test, mallocgc(heap, size, 0, flags, GFP_KERNEL, &addr,
