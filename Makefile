@@ -42,7 +42,7 @@ clean:
 	rm -rf build
 	rm -f tools/goallocctl/goallocctl
 	find . -path ./.git -prune -o \( -name '*.o' -o -name '*.ko' -o -name '*.mod' \
-		-o -name '*.mod.c' -o -name '.*.cmd' -o -name .module-common.o \
+		-o -name '*.mod.c' -o -name '.*.cmd' -o -name '.*.o.d' -o -name .module-common.o \
 		-o -name Module.symvers -o -name modules.order \) -type f -exec rm -f {} +
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -5,6 +5,7 @@
 usage: judge_test.py LINUX-SOURCE        silent when all is well
 """
 
+import concurrent.futures
 import os
 import subprocess
 import sys
@@ -133,8 +134,10 @@ def verdict(changes, options):
 
 def main():
     bad = 0
-    for name, (passes, changes) in CASES.items():
-        got, output = verdict(changes, ["--kunit", "--source", sys.argv[1]])
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = pool.map(lambda case: verdict(case[1], ["--kunit", "--source", sys.argv[1]]),
+                           CASES.values())
+    for (name, (passes, _)), (got, output) in zip(CASES.items(), results):
         if got != passes:
             print(f"{name}: {'passed' if got else 'failed'}\n{output}")
             bad += 1
