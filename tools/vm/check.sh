@@ -100,15 +100,35 @@ compile(pathlib.Path(sys.argv[1]).read_text(), sys.argv[1], "exec")' "$file" || 
 	done
 }
 
-# build_silently DIR MAKE-ARGUMENT...: the warnings of a full build.
+# build_silently NAME MAKE-ARGUMENT...: the warnings of a full build of the
+# module in a directory of that name.
 build_silently()
 {
-	local dir=$CHECK/$1 log=$CHECK/$1.log
+	local dir=$CHECK/$1
 	shift
 
 	module_links "$dir"
-	make -C "$KDIR" M="$dir" -j "$JOBS" clean >"$log" 2>&1 || :
-	if ! make -C "$KDIR" M="$dir" -j "$JOBS" "$@" modules >>"$log" 2>&1; then
+	make_silently "$dir" "$@"
+}
+
+# build_example: the module of the documentation, against goalloc's symbols.
+build_example()
+{
+	local module=$CHECK/w1-6.12
+
+	mkdir -p "$module/Documentation"
+	cp -rsf "$TOP/Documentation/example" "$module/Documentation"
+	make_silently "$module/Documentation/example" W=1 \
+		KBUILD_EXTRA_SYMBOLS="$module/Module.symvers"
+}
+
+# make_silently DIR MAKE-ARGUMENT...
+make_silently()
+{
+	local dir=$1 log=$1.log
+	shift
+
+	if ! make -C "$KDIR" M="$dir" -j "$JOBS" "$@" modules >"$log" 2>&1; then
 		cat "$log"
 		return 1
 	fi
@@ -132,6 +152,8 @@ for kernel in 6.1 6.12 kunit; do
 	kernel_use "$kernel"
 	check "$KRELEASE: builds without warnings, W=1" \
 		build_silently "w1-$kernel" W=1
+	[ "$kernel" != 6.12 ] ||
+		check "$KRELEASE: the example in Documentation builds" build_example
 	[ "$kernel" != 6.1 ] || continue
 	check "$KRELEASE: sparse" build_silently "sparse-$kernel" C=2 CHECK=sparse
 done
