@@ -120,6 +120,25 @@ static bool mcentral_retire(struct mcentral *c, struct mspan *s)
 	return true;
 }
 
+#if IS_ENABLED(CONFIG_KUNIT)
+/* A test acts between the two looks of mcentral_put_locked(). */
+void (*mcentral_between_looks)(struct mspan *s);
+
+GOALLOC_EXPORT_FOR_KUNIT(mcentral_between_looks);
+
+static void mcentral_looked(struct mspan *s)
+{
+	void (*act)(struct mspan *s) = READ_ONCE(mcentral_between_looks);
+
+	if (act)
+		act(s);
+}
+#else
+static void mcentral_looked(struct mspan *s)
+{
+}
+#endif
+
 /*
  * Puts a span that the caller holds into the set it belongs to. The place is
  * stored before the remote bits are looked at, with a full barrier between;
@@ -131,6 +150,7 @@ static bool mcentral_put_locked(struct mcentral *c, struct mspan *s)
 {
 	lockdep_assert_held(&c->lock);
 	if (!mspan_has_free(s)) {
+		mcentral_looked(s);
 		mcentral_push_full(c, s);
 		smp_mb(); /* place before bits, see above */
 		if (!mspan_has_free(s))

@@ -66,6 +66,10 @@ struct mspan *mcentral_cache_span(struct mcentral *c, gfp_t gfp);
 void mcentral_uncache_span(struct mcentral *c, struct mspan *s);
 void mcentral_put(struct mcentral *c, struct mspan *s);
 bool mcentral_freed(struct mspan *s, u32 w);
+#if IS_ENABLED(CONFIG_KUNIT)
+extern void (*mcentral_between_looks)(struct mspan *s);
+#endif
+
 struct mspan *mcentral_take_any(struct mcentral *c);
 struct mspan *mcentral_take_unswept(struct mcentral *c, bool partial, u32 sg);
 

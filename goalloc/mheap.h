@@ -108,8 +108,10 @@ enum goalloc_fault {
  * @nspans: how many (lock)
  * @locks: how often @lock was taken (lock)
  * @backed: bytes of memory behind the heap
- * @large_alloc: bytes of large objects made; @large_alloc_count, @large_free and
- *	@large_free_count likewise
+ * @large_alloc: bytes of large objects made
+ * @large_alloc_count: large objects made
+ * @large_free: bytes of large objects freed
+ * @large_free_count: large objects freed
  * @frees: frees of CPUs that have no mcache for the heap
  * @tinyfrees: likewise, tiny objects
  * @faults: bad frees by kind
@@ -136,8 +138,9 @@ enum goalloc_fault {
  * @debugfs: its directory
  * @central: by span class; built with the heap's first object
  * @classes: exact classes (goalloc_heaps_mutex)
- * @exact_mallocs: what exact classes that are gone had made (lock), and freed:
- *	@exact_frees, and the bytes of what they had made: @exact_bytes
+ * @exact_mallocs: objects that exact classes which are gone had made (lock)
+ * @exact_frees: objects of them that were freed (lock)
+ * @exact_bytes: bytes of @exact_mallocs (lock)
  */
 struct goalloc_heap {
 	raw_spinlock_t lock;

@@ -201,7 +201,8 @@ static void class_books(struct kunit *test)
 
 	for (i = 30; i < 95; i++)
 		KUNIT_EXPECT_EQ(test, goalloc_try_free(objs[i]), 0);
-	pr_info("goalloc-expect: 1 class \"class_books\" of heap [0-9]+ destroyed with 5 objects of 1000 bytes not freed\n");
+	pr_info("goalloc-expect: 1 class \"%s\" of heap [0-9]+ destroyed with 5 objects of 1000 bytes not freed\n",
+		test->name);
 	kunit_release_action(test, class_kunit_destroy, cls);
 
 	readmemstats(heap, ms);
@@ -267,4 +268,5 @@ static struct kunit_suite class_suite = {
 	.name = "goalloc_class",
 	.test_cases = class_cases,
 };
+
 kunit_test_suite(class_suite);

@@ -357,6 +357,44 @@ static void mcentral_orders(struct kunit *test)
 }
 
 /*
+ * The one order that no caller can bring about by calls: the freer's bit comes
+ * when the span has been found full, and the freer has read its place before
+ * that is stored, so it goes away. The second look must see the bit (I3).
+ */
+static struct mspan *between_looks_span;
+static int between_looks_freed;
+
+static void free_between_looks(struct mspan *s)
+{
+	if (s == between_looks_span)
+		between_looks_freed = mspan_free_remote(s, 1) ?: 1;
+}
+
+static void mcentral_second_look(struct kunit *test)
+{
+	struct goalloc_heap *heap = test_heap(test);
+	struct mcentral *c = &heap->central[SPC];
+	struct mspan *s = held_span(test, heap, 0), *t;
+
+	between_looks_span = s;
+	between_looks_freed = 0;
+	WRITE_ONCE(mcentral_between_looks, free_between_looks);
+	mcentral_put(c, s);
+	WRITE_ONCE(mcentral_between_looks, NULL);
+	KUNIT_EXPECT_EQ(test, between_looks_freed, 1);
+	KUNIT_EXPECT_EQ(test, s->place, MSPAN_PARTIAL);
+
+	preempt_disable();
+	t = mcentral_cache_span_fast(c, NULL);
+	preempt_enable();
+	KUNIT_EXPECT_PTR_EQ(test, t, s);
+	if (!t)
+		return;
+	KUNIT_EXPECT_TRUE(test, mspan_merge(s));
+	mcentral_uncache_span(c, s);
+}
+
+/*
  * The same on two CPUs at once: one puts a full span, the other frees one of
  * its objects at some moment around it. Afterwards a refill must find the
  * span, and the object (I3).
@@ -579,6 +617,7 @@ static struct kunit_case mcentral_cases[] = {
 	KUNIT_CASE(mcentral_prefers_live),
 	KUNIT_CASE(mcentral_freed_elsewhere),
 	KUNIT_CASE_PARAM(mcentral_orders, order_gen_params),
+	KUNIT_CASE(mcentral_second_look),
 	KUNIT_CASE(mcentral_sets),
 	KUNIT_CASE(mcentral_large),
 	KUNIT_CASE_SLOW(mcentral_race_put),

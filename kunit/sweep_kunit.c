@@ -91,6 +91,23 @@ static void sweep_marks(struct kunit *test)
 	test_books(test, heap, 1);
 }
 
+/* The next cycle's marks would be taken for those of the one being swept. */
+static void sweep_marks_wait(struct kunit *test)
+{
+	struct goalloc_heap *heap = quiet_heap(test);
+	void *obj = make(test, heap, SIZE);
+
+	mark(test, heap, obj);
+	gc_sweep_start(heap);
+	KUNIT_EXPECT_EQ(test, gc_mark(heap, (unsigned long)obj), -EBUSY);
+	sweep_all(heap);
+	KUNIT_EXPECT_EQ(test, gc_mark(heap, (unsigned long)obj), 0);
+	gc_sweep_start(heap);
+	sweep_all(heap);
+	KUNIT_EXPECT_TRUE(test, lives(obj));
+	test_books(test, heap, 1);
+}
+
 /* A span's sweepgen against the heap's, step by step (I5). */
 static void sweep_generations(struct kunit *test)
 {
@@ -677,6 +694,7 @@ static void sweep_race(struct kunit *test)
 
 static struct kunit_case sweep_cases[] = {
 	KUNIT_CASE(sweep_marks),
+	KUNIT_CASE(sweep_marks_wait),
 	KUNIT_CASE(sweep_generations),
 	KUNIT_CASE(sweep_cached),
 	KUNIT_CASE_SLOW(sweep_exact),
