@@ -124,7 +124,7 @@ static void fill_and_wait(struct killed *k)
 /* A process that is killed leaves nothing. */
 static void killed(void)
 {
-	uint64_t memory = meminfo("MemFree");
+	uint64_t memory = memory_free();
 	int before, status, pipes[2], wait;
 	struct killed k;
 	pid_t pid;
@@ -146,9 +146,9 @@ static void killed(void)
 	CHECK_EQ(waitpid(pid, &status, 0), pid);
 	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	CHECK(tree_wait_heaps(before));
-	for (wait = 0; wait < 50 && meminfo("MemFree") + 16 * MIB < memory; wait++)
+	for (wait = 0; wait < 50 && memory_free() + 4 * MIB < memory; wait++)
 		usleep(100000);
-	CHECK(meminfo("MemFree") + 16 * MIB > memory);
+	CHECK(memory_free() + 4 * MIB > memory);
 }
 
 struct shared {
@@ -291,7 +291,7 @@ static void named_by_opener(void)
  */
 static void cost_of_a_heap(void)
 {
-	enum { FILES = 150 };
+	enum { FILES = 400 };
 	long long idle, first, before, after;
 	int fds[FILES], i;
 
@@ -302,15 +302,15 @@ static void cost_of_a_heap(void)
 	heap_close_all();
 	usleep(200000);
 	CHECK(pin_to_cpu(0));
-	before = meminfo("MemFree");
+	before = memory_free();
 	for (i = 0; i < FILES; i++)
 		fds[i] = heap_open();
-	after = meminfo("MemFree");
+	after = memory_free();
 	idle = (before - after) / FILES;
 	for (i = 0; i < FILES; i++)
 		heap_new(fds[i], 100);
 	before = after;
-	after = meminfo("MemFree");
+	after = memory_free();
 	first = (before - after) / FILES;
 	tap_note("an idle file costs %lld bytes, its first object %lld more", idle, first);
 	CHECK(idle < 64 * 1024);
