@@ -27,8 +27,11 @@ static ulong mheap_seed;
 module_param(mheap_seed, ulong, 0444);
 MODULE_PARM_DESC(mheap_seed, "seed of goalloc_mheap, 0 for any");
 
+/* A span knows its mcentral, which a heap makes with its first small object. */
 static struct mspan *new_span(struct goalloc_heap *heap, u64 npages, u64 align)
 {
+	if (!mheap_build_central(heap, GFP_KERNEL))
+		return NULL;
 	return mheap_alloc_span(heap, npages, align, 1, npages << GOALLOC_PAGE_SHIFT,
 				GFP_KERNEL);
 }
