@@ -69,8 +69,14 @@ def read(path):
         return stream.read().replace("\r", "")
 
 
+# A line of the log that may belong to KTAP: its words at the margin, or what
+# is indented.  kunit.py loses its way when another stands between a version
+# line and the name of the suite; those are for kmsg.py to judge.
+KTAP_LINE = re.compile(r"(\[[^\]]*\] )?(\s|# |(not )?ok \d|1\.\.\d|KTAP version )")
+
+
 def kunit_part(console):
-    """The console between the marks around the loading of the suites."""
+    """KTAP from the console, between the marks around the loading of the suites."""
     lines = console.splitlines()
     begin = [n for n, line in enumerate(lines) if "goalloc-rig: begin kunit" in line]
     if not begin:
@@ -79,8 +85,9 @@ def kunit_part(console):
     for line in lines[begin[0] + 1:]:
         if "goalloc-rig: end kunit" in line:
             break
-        part.append(line)
-    return "\n".join(part) + "\n"
+        if KTAP_LINE.match(line):
+            part.append(line)
+    return "".join(line + "\n" for line in part)
 
 
 def check_guest(directory, channel, console, programs):

@@ -80,6 +80,8 @@ CASES = {
     "a hang": (False, {"qemu": "timeout after 70 s", "done": False}),
     "QEMU fails": (False, {"qemu": "1"}),
     "it ends and does not say so": (False, {"done": False}),
+    "other lines in between": (True, {"kunit": KUNIT.replace(
+        "    # Subtest", "goalloc-rig: suites are running\n    # Subtest")}),
     "a suite fails": (False, {"kunit": KUNIT.replace("ok 2 second", "not ok 2 second")}),
     "no suite ran": (False, {"kunit": ""}),
     "no suite matched": (False, {"kunit": "KTAP version 1\n1..0\n"}),
