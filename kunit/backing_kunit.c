@@ -25,6 +25,9 @@
 
 static struct mspan *new_span(struct goalloc_heap *heap, u64 npages)
 {
+	/* A span knows its mcentral, which a heap makes with its first small object. */
+	if (!mheap_build_central(heap, GFP_KERNEL))
+		return NULL;
 	return mheap_alloc_span(heap, npages, 1, 1, npages << GOALLOC_PAGE_SHIFT, GFP_KERNEL);
 }
 
