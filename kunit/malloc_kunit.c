@@ -690,7 +690,7 @@ static void malloc_alien(struct kunit *test)
 		const void *const aliens[] = {
 			kmalloced, kmalloced + 8, &on_stack, vmalloced, vmalloced + 16,
 			malloc_alien, kfree, &some_data, "a string",
-			idle, idle + 8, live + (2UL << 20),
+			idle, idle + 8,
 			(void *)17, (void *)0x1000, (void *)0x400000, (void *)0x7ffffffff000,
 			(void *)GOALLOC_HEAP_BASE, (void *)(TASK_SIZE_MAX - 8),
 			(void *)0x8000000000000000, (void *)0xdead000000000100,
