@@ -70,6 +70,27 @@ struct mspan *span_of_mapped(unsigned long addr);
 struct mspan *backing_mapped_span_at(struct goalloc_heap *heap, u64 addr);
 
 /**
+ * span_of_direct - finds the span of an address in the direct map
+ * @addr: any value
+ *
+ * Context: any; preemption off or rcu_read_lock() held as long as the span is
+ * looked at.
+ * Return: the span, of whatever heap, or NULL; a mapped span is not found.
+ */
+static __always_inline struct mspan *span_of_direct(unsigned long addr)
+{
+	unsigned long off = addr - PAGE_OFFSET;
+	struct spanmap_leaf *leaf;
+
+	if (unlikely(off >> SPANMAP_LEAF_SHIFT >= goalloc_spanmap.nleaves))
+		return NULL;
+	leaf = READ_ONCE(goalloc_spanmap.leaves[off >> SPANMAP_LEAF_SHIFT]);
+	if (unlikely(!leaf))
+		return NULL;
+	return READ_ONCE(leaf->spans[(off >> GOALLOC_PAGE_SHIFT) & (SPANMAP_LEAF_PAGES - 1)]);
+}
+
+/**
  * span_of - finds the span of a kernel address (Go: spanOf)
  * @addr: any value
  *
@@ -77,17 +98,13 @@ struct mspan *backing_mapped_span_at(struct goalloc_heap *heap, u64 addr);
  * looked at.
  * Return: the span, of whatever heap, or NULL.
  */
-static __always_inline struct mspan *span_of(unsigned long addr)
+static inline struct mspan *span_of(unsigned long addr)
 {
 	unsigned long off = addr - PAGE_OFFSET;
-	struct spanmap_leaf *leaf;
 
-	if (unlikely(off >> SPANMAP_LEAF_SHIFT >= goalloc_spanmap.nleaves))
-		return span_of_mapped(addr);
-	leaf = READ_ONCE(goalloc_spanmap.leaves[off >> SPANMAP_LEAF_SHIFT]);
-	if (unlikely(!leaf))
-		return NULL;
-	return READ_ONCE(leaf->spans[(off >> GOALLOC_PAGE_SHIFT) & (SPANMAP_LEAF_PAGES - 1)]);
+	if (off >> SPANMAP_LEAF_SHIFT < goalloc_spanmap.nleaves)
+		return span_of_direct(addr);
+	return span_of_mapped(addr);
 }
 
 ssize_t backing_sparse_iter(struct goalloc_heap *heap, u64 addr, struct iov_iter *iter,

@@ -87,7 +87,8 @@ static u32 tiny_align(u32 off, u32 size)
 
 /*
  * Packs the object behind the last one of this mcache's tiny block. If it does
- * not fit, a new block is taken, and of the two the emptier one is kept.
+ * not fit, a new block is taken, and of the two the emptier one is kept; unless
+ * all objects of the old one are dead, when it is as good as a new one.
  */
 static unsigned long malloc_tiny(struct goalloc_heap *heap, u32 size, gfp_t gfp)
 {
@@ -101,6 +102,13 @@ static unsigned long malloc_tiny(struct goalloc_heap *heap, u32 size, gfp_t gfp)
 	mc = this_mcache(heap, mcache_context());
 	a = &mc->alloc[GOALLOC_TINY_SPAN_CLASS];
 	off = tiny_align(mc->tinyoffset, size);
+	if (mc->tiny && off + size > GOALLOC_TINY_SIZE &&
+	    !tiny_any_live(a->span, mc->tinyslot)) {
+		/* Full, and nothing lives in it: take the same block anew. */
+		backing_zero(heap, mc->tiny, GOALLOC_TINY_SIZE);
+		tiny_take(a->span, mc->tinyslot);
+		off = 0;
+	}
 	if (mc->tiny && off + size <= GOALLOC_TINY_SIZE) {
 		v = mc->tiny + off;
 		mc->tinyoffset = off + size;
@@ -151,7 +159,7 @@ static unsigned long malloc_large(struct goalloc_heap *heap, u64 size, u64 align
 	struct mspan *s;
 	unsigned long v;
 
-	if (unlikely(in_nmi()) || !mheap_build_central(heap, gfp))
+	if (unlikely(in_nmi()))
 		return 0;
 	deduct_sweep_credit(heap, bytes);
 	s = mheap_alloc_span(heap, npages, align_pages, make_spanclass(0, noscan), bytes, gfp);
@@ -267,23 +275,24 @@ static void count_tiny_free(struct mspan *s, struct mcache *mc)
 static __always_inline bool free_fast(struct mspan *s, unsigned long addr)
 {
 	union mspan_word *w;
-	u32 mask, free;
+	u32 free, bit;
 	long slot;
 
 	/* A span's owner is a task's mcache, and ours, only if this is a task. */
-	if (unlikely(preempt_count() & (NMI_MASK | HARDIRQ_MASK | SOFTIRQ_OFFSET)))
+	if (unlikely(!mcache_in_task()))
 		return false;
-	if (unlikely(READ_ONCE(s->owner) != smp_processor_id() || s->tiny))
+	/* A tiny span's is nobody's alone: see MSPAN_TINY_OWNER. */
+	if (unlikely(READ_ONCE(s->owner) != smp_processor_id()))
 		return false;
 	slot = mspan_slot_of(s, addr);
 	if (unlikely(slot < 0))
 		return false;
-	w = &s->words[slot / MSPAN_WORD_SLOTS];
-	mask = BIT(slot % MSPAN_WORD_SLOTS);
+	w = &s->words[(u32)slot / MSPAN_WORD_SLOTS];
+	bit = (u32)slot % MSPAN_WORD_SLOTS;
 	free = READ_ONCE(w->free);
-	if (unlikely((free | READ_ONCE(w->remote)) & mask))
+	if (unlikely((free | READ_ONCE(w->remote)) >> bit & 1))
 		return false;
-	WRITE_ONCE(w->free, free | mask);
+	WRITE_ONCE(w->free, free | BIT(bit));
 	s->cache->nfree++;
 	return true;
 }
@@ -320,8 +329,9 @@ static int free_object(struct mspan *s, unsigned long addr, struct mspan **gone)
 {
 	enum mcache_context ctx = mcache_context();
 	struct mcache *mc = this_mcache(s->heap, ctx);
+	u32 id = smp_processor_id() | ctx << MCACHE_CONTEXT_SHIFT;
 	bool mine = s->heap->backing == BACKING_LINEAR &&
-		    READ_ONCE(s->owner) == (smp_processor_id() | ctx << MCACHE_CONTEXT_SHIFT);
+		    (READ_ONCE(s->owner) & ~MSPAN_TINY_OWNER) == id;
 	long slot;
 	int ret;
 
@@ -454,6 +464,12 @@ static __always_inline void *heap_alloc(struct goalloc_heap *heap, size_t size, 
 	return (void *)v;
 }
 
+/* Apart from the fast path, which jumps here and has no stack of its own. */
+static noinline void *kernel_alloc_slow(size_t size, gfp_t gfp)
+{
+	return heap_alloc(goalloc_kernel_heap, size, true, gfp);
+}
+
 /**
  * goalloc_alloc - makes an object on the module's own heap
  * @size: bytes; 0 gives ZERO_SIZE_PTR
@@ -470,7 +486,29 @@ static __always_inline void *heap_alloc(struct goalloc_heap *heap, size_t size, 
  */
 void *goalloc_alloc(size_t size, gfp_t gfp)
 {
-	return heap_alloc(goalloc_kernel_heap, size, true, gfp);
+	struct mcache_alloc *a;
+	unsigned long v;
+
+	/* Neither tiny nor large, and not to be zeroed. */
+	if (unlikely(size - GOALLOC_TINY_SIZE > GOALLOC_MAX_SMALL_SIZE - GOALLOC_TINY_SIZE ||
+		     (gfp & __GFP_ZERO)))
+		return kernel_alloc_slow(size, gfp);
+
+	preempt_disable();
+	if (unlikely(!mcache_in_task()))
+		goto slow;
+	a = &this_cpu_read(goalloc_kernel_mcache.ctx[MCACHE_TASK])
+		->alloc[make_spanclass(goalloc_size_to_class(size), true)];
+	/* Or the compiler multiplies the index anew for each field. */
+	OPTIMIZER_HIDE_VAR(a);
+	v = next_free_fast(a);
+	if (unlikely(!v))
+		goto slow;
+	preempt_enable();
+	return (void *)v;
+slow:
+	preempt_enable();
+	return kernel_alloc_slow(size, gfp);
 }
 EXPORT_SYMBOL_GPL(goalloc_alloc);
 
@@ -515,13 +553,15 @@ EXPORT_SYMBOL_GPL(goalloc_heap_alloc);
  * Whatever is not free_fast(): all contexts, all kinds of spans, all errors.
  * Preemption is off, and on afterwards.
  */
-static noinline int free_slow(struct mspan *s, unsigned long addr)
+static noinline int free_slow(const void *obj)
 {
-	struct mspan *gone = NULL;
+	struct mspan *s = span_of((unsigned long)obj), *gone = NULL;
 	int ret = -ENOENT;
 
 	if (s && !WARN_ON_ONCE(in_nmi()))
-		ret = free_object(s, addr, &gone);
+		ret = free_object(s, (unsigned long)obj, &gone);
+	else if (!obj || obj == ZERO_SIZE_PTR)
+		ret = 0;
 	if (unlikely(ret))
 		count_fault(s ? s->heap : NULL, ret);
 	preempt_enable();
@@ -530,18 +570,29 @@ static noinline int free_slow(struct mspan *s, unsigned long addr)
 	return ret;
 }
 
-static __always_inline int try_free(const void *obj)
+static noinline void free_slow_or_warn(const void *obj)
 {
-	struct mspan *s;
+	int err = free_slow(obj);
+	const char *what = err == -EALREADY ? "double free" :
+			   err == -EINVAL ? "free of an address inside an object" :
+			   "free of an address that is no object's";
 
-	if (unlikely(!obj || obj == ZERO_SIZE_PTR))
-		return 0;
-	preempt_disable();
-	s = span_of((unsigned long)obj);
+	if (likely(!err))
+		return;
+	if (goalloc_panic_on_fault)
+		panic("goalloc: %s: %p\n", what, obj);
+	WARN_ONCE(1, "goalloc: %s: %p\n", what, obj);
+}
+
+/* Preemption off, and as it is if this was not the way. */
+static __always_inline bool try_free_fast(const void *obj)
+{
+	struct mspan *s = span_of_direct((unsigned long)obj);
+
 	if (unlikely(!s || !free_fast(s, (unsigned long)obj)))
-		return free_slow(s, (unsigned long)obj);
+		return false;
 	preempt_enable();
-	return 0;
+	return true;
 }
 
 /**
@@ -557,20 +608,10 @@ static __always_inline int try_free(const void *obj)
  */
 int goalloc_try_free(const void *obj)
 {
-	return try_free(obj);
+	preempt_disable();
+	return likely(try_free_fast(obj)) ? 0 : free_slow(obj);
 }
 EXPORT_SYMBOL_GPL(goalloc_try_free);
-
-static noinline void bad_free(const void *obj, int err)
-{
-	const char *what = err == -EALREADY ? "double free" :
-			   err == -EINVAL ? "free of an address inside an object" :
-			   "free of an address that is no object's";
-
-	if (goalloc_panic_on_fault)
-		panic("goalloc: %s: %p\n", what, obj);
-	WARN_ONCE(1, "goalloc: %s: %p\n", what, obj);
-}
 
 /**
  * goalloc_free - frees an object
@@ -583,10 +624,9 @@ static noinline void bad_free(const void *obj, int err)
  */
 void goalloc_free(const void *obj)
 {
-	int ret = try_free(obj);
-
-	if (unlikely(ret))
-		bad_free(obj, ret);
+	preempt_disable();
+	if (unlikely(!try_free_fast(obj)))
+		free_slow_or_warn(obj);
 }
 EXPORT_SYMBOL_GPL(goalloc_free);
 

@@ -37,6 +37,8 @@ struct mcache goalloc_emptymcache = {
 
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_emptymcache);
 
+DEFINE_PER_CPU(struct mcache_pcpu, goalloc_kernel_mcache);
+
 static void mcache_entry_clear(struct mcache_alloc *a)
 {
 	a->word = emptymspan.span.words;
@@ -48,19 +50,23 @@ static void mcache_entry_clear(struct mcache_alloc *a)
 /**
  * mcache_init - gives a heap its per-CPU pointers
  * @heap: the heap
+ * @own: the pointers, or NULL to allocate them
  *
  * Context: task, may sleep.
  * Return: 0 or -ENOMEM.
  */
-int mcache_init(struct goalloc_heap *heap)
+int mcache_init(struct goalloc_heap *heap, struct mcache_pcpu __percpu *own)
 {
 	int cpu, ctx;
 
-	if (goalloc_should_fail())
-		return -ENOMEM;
-	heap->mcache = alloc_percpu_gfp(struct mcache_pcpu, GFP_KERNEL_ACCOUNT);
-	if (!heap->mcache)
-		return -ENOMEM;
+	heap->mcache = own;
+	if (!own) {
+		if (goalloc_should_fail())
+			return -ENOMEM;
+		heap->mcache = alloc_percpu_gfp(struct mcache_pcpu, GFP_KERNEL_ACCOUNT);
+		if (!heap->mcache)
+			return -ENOMEM;
+	}
 	atomic64_add(sizeof(struct mcache_pcpu) * num_possible_cpus(), &heap->other_bytes);
 	for_each_possible_cpu(cpu)
 		for (ctx = 0; ctx < MCACHE_CONTEXTS; ctx++)
@@ -88,7 +94,8 @@ void mcache_destroy(struct goalloc_heap *heap)
 				fixalloc_mcache_free(heap, mc);
 		}
 	}
-	free_percpu(heap->mcache);
+	if (heap->mcache != &goalloc_kernel_mcache)
+		free_percpu(heap->mcache);
 }
 
 /**
@@ -188,7 +195,7 @@ static void mcache_install(struct mcache *mc, u8 spc, struct mspan *s)
 	a->elemsize = s->elemsize32;
 	s->cache = a;
 	/* From here on a free by this CPU and context is the holder's (I1). */
-	WRITE_ONCE(s->owner, mc->id);
+	WRITE_ONCE(s->owner, mc->id | (s->tiny ? MSPAN_TINY_OWNER : 0));
 	mcache_set_word(a, 0);
 	if (!READ_ONCE(a->word->free) || READ_ONCE(a->word->remote))
 		mcache_next_word(mc, spc);

@@ -49,7 +49,7 @@ struct mcache_alloc {
 	struct mspan *span;
 	u64 nmalloc;
 	u64 nfree;
-};
+} __aligned(64);	/* a cache line, and an index by a shift */
 
 /**
  * struct mcache - Go's mcache
@@ -82,6 +82,15 @@ struct mcache_pcpu {
 
 extern struct mcache goalloc_emptymcache;
 
+/* Those of heap 0, where the compiler knows their address. */
+DECLARE_PER_CPU(struct mcache_pcpu, goalloc_kernel_mcache);
+
+/* Does a task run here, and no interrupt? */
+static __always_inline bool mcache_in_task(void)
+{
+	return !(preempt_count() & (NMI_MASK | HARDIRQ_MASK | SOFTIRQ_OFFSET));
+}
+
 /*
  * The context that runs here. On PREEMPT_RT softirqs are tasks and share the
  * task's mcache, which preemption off makes safe.
@@ -90,7 +99,7 @@ static __always_inline enum mcache_context mcache_context(void)
 {
 	unsigned int pc = preempt_count();
 
-	if (likely(!(pc & (NMI_MASK | HARDIRQ_MASK | SOFTIRQ_OFFSET))))
+	if (likely(mcache_in_task()))
 		return MCACHE_TASK;
 	if (pc & NMI_MASK)
 		return MCACHE_NMI;
@@ -118,7 +127,7 @@ static __always_inline unsigned long next_free_fast(struct mcache_alloc *a)
 	return a->base + bit * a->elemsize;
 }
 
-int mcache_init(struct goalloc_heap *heap);
+int mcache_init(struct goalloc_heap *heap, struct mcache_pcpu __percpu *own);
 void mcache_destroy(struct goalloc_heap *heap);
 bool mcache_build(struct goalloc_heap *heap, gfp_t gfp);
 bool mcache_next_word(struct mcache *mc, u8 spc);

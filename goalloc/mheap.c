@@ -345,7 +345,7 @@ struct mspan *mheap_alloc_span(struct goalloc_heap *heap, u64 npages, u64 align_
 	bool map = heap->backing == BACKING_LINEAR && spc < 2 && gfpflags_allow_blocking(gfp);
 	struct mspan *s = NULL;
 
-	if (!fixalloc_allowed())
+	if (!fixalloc_allowed() || !mheap_build_central(heap, gfp))
 		return NULL;
 	if (npages <= PALLOC_HALF_PAGES || heap->backing == BACKING_SPARSE)
 		s = mheap_try_span(heap, npages, align_pages, spc, elemsize, false, gfp);
@@ -464,16 +464,10 @@ static bool mheap_fail_node(struct pagealloc *p)
 	return goalloc_should_fail();
 }
 
-/**
- * mheap_create - makes a heap
- * @params: what it is to be; NULL for a kernel heap without limits
- * @backing: which kind
- *
- * Context: task, sleeps.
- * Return: the heap, or ERR_PTR(-EINVAL) or ERR_PTR(-ENOMEM).
- */
-struct goalloc_heap *mheap_create(const struct goalloc_heap_params *params,
-				  enum goalloc_backing backing)
+/* As mheap_create(); @own: its per-CPU pointers, or NULL. */
+static struct goalloc_heap *heap_create(const struct goalloc_heap_params *params,
+					enum goalloc_backing backing,
+					struct mcache_pcpu __percpu *own)
 {
 	gfp_t gfp = backing == BACKING_SPARSE ? GFP_KERNEL_ACCOUNT : GFP_KERNEL;
 	struct goalloc_heap *heap;
@@ -498,7 +492,7 @@ struct goalloc_heap *mheap_create(const struct goalloc_heap_params *params,
 		heap->pages.fail_node = mheap_fail_node;
 	xa_init(&heap->sparse);
 	sweep_init(heap);
-	if (mcache_init(heap)) {
+	if (mcache_init(heap, own)) {
 		kvfree(heap);
 		return ERR_PTR(-ENOMEM);
 	}
@@ -513,6 +507,20 @@ struct goalloc_heap *mheap_create(const struct goalloc_heap_params *params,
 	goalloc_debugfs_add(heap);
 	mutex_unlock(&goalloc_heaps_mutex);
 	return heap;
+}
+
+/**
+ * mheap_create - makes a heap
+ * @params: what it is to be; NULL for a kernel heap without limits
+ * @backing: which kind
+ *
+ * Context: task, sleeps.
+ * Return: the heap, or ERR_PTR(-EINVAL) or ERR_PTR(-ENOMEM).
+ */
+struct goalloc_heap *mheap_create(const struct goalloc_heap_params *params,
+				  enum goalloc_backing backing)
+{
+	return heap_create(params, backing, NULL);
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(mheap_create);
@@ -696,7 +704,7 @@ int mheap_module_init(void)
 	if (ret < 0)
 		goto err_wq;
 	cpuhp_state = ret;
-	heap = mheap_create(&kernel, BACKING_LINEAR);
+	heap = heap_create(&kernel, BACKING_LINEAR, &goalloc_kernel_mcache);
 	if (IS_ERR(heap)) {
 		ret = PTR_ERR(heap);
 		goto err_cpuhp;

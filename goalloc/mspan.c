@@ -295,7 +295,7 @@ GOALLOC_EXPORT_FOR_KUNIT(mspan_set_place);
 /**
  * tiny_take - makes a tiny block of a slot
  * @s: a tiny span, held by the caller
- * @slot: a slot of it, just taken
+ * @slot: a slot of it, just taken; or a block that it holds, with nothing live
  *
  * Context: the mcache that holds the span.
  */

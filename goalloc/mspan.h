@@ -162,6 +162,9 @@ struct tiny_blocks {
 /* mspan.owner while no mcache allocates from the span. */
 #define MSPAN_NO_OWNER		(~0U)
 
+/* In the owner of a tiny span, so that the shortest way to free leaves it alone. */
+#define MSPAN_TINY_OWNER	BIT(31)
+
 /**
  * struct gc_bits - the marks of a span (Go: gcBits)
  * @rcu: frees them, also from where kfree() may not be called
@@ -182,8 +185,9 @@ struct gc_bits {
  *	address on file heaps. Constant, as is all up to @state.
  * @divmul: 2^32 / @elemsize, rounded up; 0 for one large object
  * @elemsize32: bytes of a slot; 0 for one large object
- * @owner: cpu | context << 28 of the mcache that allocates from it, or
- *	MSPAN_NO_OWNER. Written by the holder.
+ * @owner: cpu | context << 28 of the mcache that allocates from it, with
+ *	MSPAN_TINY_OWNER if it is a tiny span; or MSPAN_NO_OWNER. Written by the
+ *	holder.
  * @cache: the owner's entry for this span class
  * @nelems: slots
  * @nwords: words of 32 slots
@@ -300,6 +304,13 @@ bool tiny_add(struct mspan *s, u32 slot, u32 off, u32 size);
 bool tiny_release(struct mspan *s, u32 slot);
 int tiny_free(struct mspan *s, u32 slot, u32 off);
 u32 tiny_kill(struct mspan *s, u32 slot);
+
+/* To the mcache that holds the block, no is a lasting answer. */
+static inline bool tiny_any_live(const struct mspan *s, u32 slot)
+{
+	return READ_ONCE(s->tiny->word[slot]) & TINY_LIVE_MASK;
+}
+
 bool tiny_object_at(const struct mspan *s, u32 slot, u32 off, bool held_used, u32 *start,
 		    u32 *end, bool *live);
 
