@@ -25,6 +25,8 @@
 /* A span is as short as keeps its tail under this share of it, if it can be. */
 #define CLASS_MAX_WASTE		128
 
+#define CLASSES_SIZE		(GOALLOC_MAX_EXACT * sizeof(struct goalloc_class *))
+
 /*
  * Pages of a span of this slot size: the fewest whose tail is under 1/128, else
  * those with the least tail, relatively.
@@ -91,12 +93,17 @@ struct goalloc_class *goalloc_class_create(struct goalloc_heap *heap, const char
 	strscpy(cls->name, name ?: "", sizeof(cls->name));
 
 	mutex_lock(&goalloc_heaps_mutex);
-	for (i = 0; i < GOALLOC_MAX_EXACT && heap->classes[i]; i++)
+	if (!heap->classes)
+		WRITE_ONCE(heap->classes, persistentalloc(heap, &heap->other_bytes,
+							  CLASSES_SIZE, GFP_KERNEL));
+	for (i = 0; i < GOALLOC_MAX_EXACT && mheap_class(heap, i); i++)
 		;
-	if (i == GOALLOC_MAX_EXACT) {
+	if (!heap->classes || i == GOALLOC_MAX_EXACT) {
+		int err = heap->classes ? -ENOSPC : -ENOMEM;
+
 		mutex_unlock(&goalloc_heaps_mutex);
 		kfree(cls);
-		return ERR_PTR(-ENOSPC);
+		return ERR_PTR(err);
 	}
 	cls->spc = GOALLOC_NUM_CENTRALS + i;
 	c = &heap->central[cls->spc];
@@ -169,14 +176,11 @@ void class_counts(struct goalloc_heap *heap, u8 spc, u64 *mallocs, u64 *frees)
 	}
 }
 
-/**
- * class_destroy_locked - ends a class
- * @cls: the class, which nobody uses or will use
- * @quiet: objects left over are no leak
- *
- * Context: task, sleeps; goalloc_heaps_mutex held. No mcache has spans of it.
+/*
+ * Ends a class that nobody uses, and of which no mcache has spans; @quiet: what
+ * is left over is no leak.
  */
-void class_destroy_locked(struct goalloc_class *cls, bool quiet)
+static void class_destroy_locked(struct goalloc_class *cls, bool quiet)
 {
 	struct goalloc_heap *heap = cls->heap;
 	struct mcentral *c = &heap->central[cls->spc];
@@ -203,6 +207,25 @@ void class_destroy_locked(struct goalloc_class *cls, bool quiet)
 			cls->name, heap->id, live, c->elemsize);
 	class_fold(heap, cls->spc);
 	kfree(cls);
+}
+
+/**
+ * class_destroy_all - ends what classes a heap has left
+ * @heap: the heap, which nobody uses any more
+ * @quiet: objects left over are no leak
+ *
+ * Context: task, sleeps. No mcache has spans of the heap.
+ */
+void class_destroy_all(struct goalloc_heap *heap, bool quiet)
+{
+	u32 i;
+
+	mutex_lock(&goalloc_heaps_mutex);
+	for (i = 0; i < GOALLOC_MAX_EXACT; i++)
+		if (mheap_class(heap, i))
+			class_destroy_locked(heap->classes[i], quiet);
+	mutex_unlock(&goalloc_heaps_mutex);
+	persistentfree(&heap->other_bytes, heap->classes, CLASSES_SIZE);
 }
 
 /**

@@ -24,6 +24,6 @@ struct goalloc_class {
 };
 
 void class_counts(struct goalloc_heap *heap, u8 spc, u64 *mallocs, u64 *frees);
-void class_destroy_locked(struct goalloc_class *cls, bool quiet);
+void class_destroy_all(struct goalloc_heap *heap, bool quiet);
 
 #endif /* GOALLOC_CLASS_H */

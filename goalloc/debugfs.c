@@ -247,7 +247,7 @@ static int exact_classes_show(struct seq_file *m, void *v)
 		u64 mallocs, frees;
 
 		flags = mheap_lock(heap);
-		cls = heap->classes[spc - GOALLOC_NUM_CENTRALS];
+		cls = mheap_class(heap, spc - GOALLOC_NUM_CENTRALS);
 		if (cls) {
 			copy = *cls;
 			c = heap->central[spc];
@@ -383,7 +383,7 @@ static int mcentral_show(struct seq_file *m, void *v)
 
 		if (spanclass_is_exact(spc) && !READ_ONCE(c->elemsize))
 			continue;
-		seq_printf(m, "%9u %4s %6s %11u %10llu %10llu %10u %12llu\n",
+		seq_printf(m, "%9u %4s %6s %11u %10u %10u %10u %12llu\n",
 			   shown_spanclass(spc),
 			   spc == GOALLOC_TINY_SPAN_CLASS ? "yes" : "no",
 			   (central ? c->noscan : spanclass_noscan(spc)) ? "yes" : "no",

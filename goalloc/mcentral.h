@@ -51,12 +51,12 @@ struct mcentral {
 	u32 nelems;
 	u32 divmul;
 	atomic_t nspans;
-	struct list_head partial[2];
-	struct list_head full[2];
-	u64 npartial;
-	u64 nfull;
+	u32 npartial;
+	u32 nfull;
 	u32 nempty;
 	u32 maxempty;
+	struct list_head partial[2];
+	struct list_head full[2];
 	u64 locks;
 } ____cacheline_aligned_in_smp;
 

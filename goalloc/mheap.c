@@ -590,7 +590,7 @@ static void mheap_destroy_tables(struct goalloc_heap *heap)
 void mheap_destroy(struct goalloc_heap *heap, bool quiet)
 {
 	struct mspan *s, *next;
-	int cpu, i;
+	int cpu;
 
 	mutex_lock(&goalloc_heaps_mutex);
 	list_del(&heap->list);
@@ -601,11 +601,7 @@ void mheap_destroy(struct goalloc_heap *heap, bool quiet)
 	for_each_possible_cpu(cpu)
 		mcache_flush_cpu(heap, cpu);
 	flush_workqueue(goalloc_wq);
-	mutex_lock(&goalloc_heaps_mutex);
-	for (i = 0; i < GOALLOC_MAX_EXACT; i++)
-		if (heap->classes[i])
-			class_destroy_locked(heap->classes[i], quiet);
-	mutex_unlock(&goalloc_heaps_mutex);
+	class_destroy_all(heap, quiet);
 	if (!quiet)
 		mheap_report_leaks(heap);
 

@@ -137,7 +137,8 @@ enum goalloc_fault {
  * @list: in the list of all heaps (goalloc_heaps_mutex)
  * @debugfs: its directory
  * @central: by span class; built with the heap's first object
- * @classes: exact classes (goalloc_heaps_mutex)
+ * @classes: GOALLOC_MAX_EXACT exact classes, or NULL if there never was one
+ *	(goalloc_heaps_mutex; entries go under the lock as well)
  * @exact_mallocs: objects that exact classes which are gone had made (lock)
  * @exact_frees: objects of them that were freed (lock)
  * @exact_bytes: bytes of @exact_mallocs (lock)
@@ -193,11 +194,19 @@ struct goalloc_heap {
 	struct dentry *debugfs;
 
 	struct mcentral *central;
-	struct goalloc_class *classes[GOALLOC_MAX_EXACT];
+	struct goalloc_class **classes;
 	u64 exact_mallocs;
 	u64 exact_frees;
 	u64 exact_bytes;
 };
+
+/* The exact class in a place, or NULL. */
+static inline struct goalloc_class *mheap_class(const struct goalloc_heap *heap, u32 i)
+{
+	struct goalloc_class **classes = READ_ONCE(heap->classes);
+
+	return classes ? READ_ONCE(classes[i]) : NULL;
+}
 
 extern struct mutex goalloc_heaps_mutex;
 extern struct list_head goalloc_heaps;

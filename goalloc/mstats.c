@@ -138,7 +138,7 @@ void readmemstats(struct goalloc_heap *heap, struct goalloc_memstats *ms)
 	for (i = GOALLOC_NUM_CENTRALS; i < GOALLOC_ALL_CENTRALS; i++) {
 		u64 mallocs, frees;
 
-		if (!READ_ONCE(heap->classes[i - GOALLOC_NUM_CENTRALS]))
+		if (!mheap_class(heap, i - GOALLOC_NUM_CENTRALS))
 			continue;
 		class_counts(heap, i, &mallocs, &frees);
 		ms->mallocs += mallocs;
