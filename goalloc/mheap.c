@@ -533,10 +533,10 @@ static void mheap_report_leaks(struct goalloc_heap *heap)
 	u8 class;
 
 	list_for_each_entry(s, &heap->allspans, allspans) {
-		u32 n = mspan_live(s);
+		u32 n = mspan_objects(s);
 
 		live[spanclass_sizeclass(s->spanclass)] += n;
-		bytes += n * s->elemsize;
+		bytes += mspan_live(s) * s->elemsize;
 		all += n;
 	}
 	if (!all)

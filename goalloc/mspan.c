@@ -249,6 +249,25 @@ u32 mspan_live(const struct mspan *s)
 GOALLOC_EXPORT_FOR_KUNIT(mspan_live);
 
 /**
+ * mspan_objects - how many objects live
+ * @s: the span
+ *
+ * Context: any, racy unless the caller holds the span.
+ * Return: objects, each tiny one counted.
+ */
+u32 mspan_objects(const struct mspan *s)
+{
+	u32 n = 0, slot;
+
+	if (!s->tiny)
+		return mspan_live(s);
+	for (slot = 0; slot < s->nelems; slot++)
+		if (mspan_slot_live(s, slot))
+			n += hweight32(READ_ONCE(s->tiny->word[slot]) & TINY_LIVE_MASK);
+	return n;
+}
+
+/**
  * mspan_slot_live - is this slot live
  * @s: the span
  * @slot: the slot

@@ -290,6 +290,7 @@ bool mspan_word_all_free(const struct mspan *s, u32 w);
 bool mspan_all_free(const struct mspan *s);
 bool mspan_has_free(const struct mspan *s);
 u32 mspan_live(const struct mspan *s);
+u32 mspan_objects(const struct mspan *s);
 bool mspan_slot_live(const struct mspan *s, u32 slot);
 void mspan_set_place(struct mspan *s, enum mspan_place place);
 

@@ -340,7 +340,7 @@ static void mheap_leaks(struct kunit *test)
 	static const struct goalloc_heap_params params = { .name = "leaky" };
 	u64 leaves = atomic64_read(&goalloc_spanmap.bytes);
 	struct goalloc_heap *heap = goalloc_heap_create(&params);
-	void *p[7];
+	void *p[8];
 
 	KUNIT_ASSERT_FALSE(test, IS_ERR(heap));
 	p[0] = goalloc_heap_alloc(heap, 64, 0, GFP_KERNEL);
@@ -349,14 +349,16 @@ static void mheap_leaks(struct kunit *test)
 	p[3] = goalloc_heap_alloc(heap, 100000, 0, GFP_KERNEL);
 	p[4] = goalloc_heap_alloc(heap, 3 << 20, 0, GFP_KERNEL);
 	p[5] = goalloc_heap_alloc(heap, 500, 0, GFP_KERNEL);
+	/* Two tiny objects in one block. */
 	p[6] = goalloc_heap_alloc(heap, 3, 0, GFP_KERNEL);
+	p[7] = goalloc_heap_alloc(heap, 5, 0, GFP_KERNEL);
 	for (u32 i = 0; i < ARRAY_SIZE(p); i++)
 		KUNIT_EXPECT_NOT_NULL(test, p[i]);
 	goalloc_free(p[5]);
 
-	pr_info("goalloc-expect: 1 heap [0-9]+ \"leaky\" destroyed with 6 objects, 3253392 bytes, not freed\n");
+	pr_info("goalloc-expect: 1 heap [0-9]+ \"leaky\" destroyed with 7 objects, 3253392 bytes, not freed\n");
 	pr_info("goalloc-expect: 1 goalloc:   class 0 .*: 2 not freed\n");
-	pr_info("goalloc-expect: 1 goalloc:   class 2 .16 bytes.: 1 not freed\n");
+	pr_info("goalloc-expect: 1 goalloc:   class 2 .16 bytes.: 2 not freed\n");
 	pr_info("goalloc-expect: 1 goalloc:   class 6 .64 bytes.: 2 not freed\n");
 	pr_info("goalloc-expect: 1 goalloc:   class 32 .1024 bytes.: 1 not freed\n");
 	goalloc_heap_destroy(heap);
