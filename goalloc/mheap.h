@@ -47,7 +47,6 @@ struct goalloc_class;
 #define GOALLOC_GRANULE_SHIFT	17
 #define GOALLOC_GRANULE_PAGES	(1 << (GOALLOC_GRANULE_SHIFT - GOALLOC_PAGE_SHIFT))
 #define GOALLOC_CHUNK_GRANULES	(1 << (PALLOC_CHUNK_SHIFT - GOALLOC_GRANULE_SHIFT))
-#define GOALLOC_BLOCK_PAGES_MAX	256	/* 2 MiB */
 
 enum goalloc_backing {
 	BACKING_LINEAR,		/* kernel heaps: objects have kernel pointers */

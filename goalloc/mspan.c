@@ -321,7 +321,10 @@ GOALLOC_EXPORT_FOR_KUNIT(mspan_set_place);
 void tiny_take(struct mspan *s, u32 slot)
 {
 	s->tiny->used[slot] = 0;
-	/* Whoever could free in this block got its address after this store. */
+	/*
+	 * Nothing lives in the block, so no free changes the word now; whoever
+	 * frees in it later has got an address from tiny_add(), which orders.
+	 */
 	WRITE_ONCE(s->tiny->word[slot], TINY_HELD);
 }
 

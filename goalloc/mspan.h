@@ -25,8 +25,8 @@
  * halves are merged, and the merge counts the second free as the fault that it
  * is. Only if the holder allocates the slot again in that very instant is the
  * second free one of the new object, as with any double free that comes after
- * its slot was reused. File heaps know no holder's free: there
- * every free swaps, and one of several wins.
+ * its slot was reused. File heaps know no holder's free: there every free
+ * swaps, and one of several wins.
  *
  * Who holds a span is its place. It changes under the lock of the span's
  * mcentral and is read without it by whoever has just freed a slot remotely:
@@ -51,9 +51,10 @@
  *
  * A tiny block, 16 bytes of packed objects, has a word of its own beside the
  * span's, with one bit for each byte in two masks: where objects began since
- * the block was taken, and which of those live. Every change of it is one
- * compare-and-swap, by the allocating mcache as by those who free, so that
- * exactly one of them sees the last object go. An object always begins at
+ * the block was taken, and which of those live. From then on every change of it
+ * is one compare-and-swap, by the allocating mcache as by those who free, so
+ * that exactly one of them sees the last object go. Taking it is a plain store:
+ * nothing lives in it, and only a live object can be freed. An object always begins at
  * byte 0, so that bit of the first mask is free to say that an mcache still
  * packs objects into the block. The slot is freed by whoever takes away the
  * last of the two: the last live object, or that mark.
