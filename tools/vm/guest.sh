@@ -23,6 +23,7 @@ guest_make()
 	ln -s busybox "$GUEST/root/bin/sh"
 	cp "$VM/guest/init" "$GUEST/root/init"
 	cp "$VM"/guest/*.sh "$GUEST/root/rig/"
+	cp -r "$VM/guest/etc" "$GUEST/root/"
 	printf '%s\n' "RIG_MODE=$mode" "RIG_NONCE=$GUEST_NONCE" "$@" \
 		>"$GUEST/root/rig/conf"
 }

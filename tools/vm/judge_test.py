@@ -25,6 +25,30 @@ KTAP version 1
     ok 2 second
 ok 1 goalloc_x
 """
+# What the kernel's kselftest_harness.h prints.
+HARNESS = """\
+TAP version 13
+1..3
+# Starting 3 tests from 2 test cases.
+#  RUN           global.first ...
+# abi.c:10:first:a word
+#            OK  global.first
+ok 1 global.first
+#  RUN           heap.small.second ...
+#      SKIP      not on this machine
+#            OK  heap.small.second
+ok 2 heap.small.second # SKIP not on this machine
+#  RUN           heap.large.second ...
+#            OK  heap.large.second
+ok 3 heap.large.second
+# PASSED: 3 / 3 tests passed.
+# Totals: pass:2 fail:0 xfail:0 xpass:0 skip:1 error:0
+"""
+# It crashed, and the harness said so; it crashed with the harness.
+HARNESS_FAILS = HARNESS.replace("ok 3", "not ok 3").replace(
+    "#            OK  heap.large.second",
+    "# second: Test terminated unexpectedly by signal 11\n#          FAIL  heap.large.second")
+HARNESS_ENDS = HARNESS[:HARNESS.index("#            OK  heap.large.second")]
 WARN = "WARNING: CPU: 0 PID: 51 at goalloc/mspan.c:15 f+0x4/0x10 [goalloc]"
 
 
@@ -73,6 +97,13 @@ def level(number, text):
 
 
 EXPECT = "goalloc-expect: 2 odd (one|two)"
+EXPECT_OOM = "goalloc-expect: 1 invoked oom-killer"
+OOM_BEGIN = level(4, "limits invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0")
+OOM_MIDDLE = (level(4, "CPU: 1 PID: 88 Comm: limits Tainted: G           O       6.12.1") +
+              level(4, "Call Trace:") + level(4, " <TASK>") +
+              level(4, " dump_stack_lvl+0x5d/0x80") + level(6, "memory: usage 8192kB"))
+OOM_END = level(3, "Memory cgroup out of memory: Killed process 88 (limits) total-vm:9kB")
+OOM = OOM_BEGIN + OOM_MIDDLE + OOM_END
 
 # What is changed, and whether the guest then passes.
 CASES = {
@@ -99,6 +130,9 @@ CASES = {
     "a program does more than planned": (False, {"tap": TAP + "ok 3 c\n"}),
     "a program bails out": (False, {"tap": TAP + "Bail out!\n"}),
     "a program skips": (True, {"tap": TAP.replace("ok 2 b", "ok 2 b # SKIP not here")}),
+    "the kernel's harness": (True, {"tap": HARNESS}),
+    "the kernel's harness, a test fails": (False, {"tap": HARNESS_FAILS}),
+    "the kernel's harness ends in a test": (False, {"tap": HARNESS_ENDS}),
     "the rig finds something": (False, {"rig": TAP.replace("ok 1", "not ok 1")}),
     "a splat on the console": (False, {"console": WARN + "\n"}),
     "page poison was written to": (False, {"console": "pagealloc: memory corruption\n"}),
@@ -119,6 +153,14 @@ CASES = {
                                      "console": EXPECT + "\nodd one\nodd two\n"}),
     "one more than announced": (False, {"levels": level(6, EXPECT) + 3 * level(4, "odd one")}),
     "one less than announced": (False, {"levels": level(6, EXPECT) + level(4, "odd one")}),
+    "a process killed for memory": (False, {"levels": OOM}),
+    "a process killed for memory, as announced": (
+        True, {"levels": level(6, EXPECT_OOM) + OOM}),
+    "two killed, one announced": (False, {"levels": level(6, EXPECT_OOM) + OOM + OOM}),
+    "a splat in the report of a killed process": (
+        False, {"levels": level(6, EXPECT_OOM) + OOM_BEGIN + level(4, WARN) + OOM_END}),
+    "a warning after a killed process": (
+        False, {"levels": level(6, EXPECT_OOM) + OOM + level(4, "goalloc: something odd")}),
     "announced too late": (False, {"levels": 2 * level(4, "odd one") + level(6, EXPECT)}),
 }
 

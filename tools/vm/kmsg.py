@@ -12,6 +12,13 @@ A test that provokes such lines announces them first:
 
 allows the next n bad lines that match, and requires them.  Equal expressions
 add up.
+
+A memory cgroup over its limit is reported in fifty lines.  With
+
+    goalloc-expect: <n> invoked oom-killer
+
+each such report is one, down to its line "Killed process"; what a checker says
+in between counts as ever.
 """
 
 import re
@@ -40,6 +47,12 @@ KNOWN = re.compile(
 # What follows in a report that has been seen already.
 TRACE = re.compile(r"^\s*(\? )?\S+\+0x[0-9a-f]+/0x|^\s*$")
 
+# The report of a memory cgroup that killed a process: first line, last line, and
+# what a checker's report would look like too.
+OOM = "invoked oom-killer"
+OOM_END = re.compile(r"Killed process \d+")
+OOM_PART = re.compile(r"Call Trace:|^\s*</?TASK>|Memory cgroup out of memory: Killed process")
+
 START = "goalloc-rig: start"
 EXPECT = re.compile(r"goalloc-expect: (\d+) (.+)")
 LINE = re.compile(r"^(?:<(\d+)>)?(?:\[ *\d+\.\d+\](?:\[[^\]]*\])? ?)?(.*)$")
@@ -55,6 +68,7 @@ def judge(lines, levels):
     expected = {}
     errors = []
     started = False
+    oom = False             # in a report that was announced
     for line in lines:
         level, text = LINE.match(line.rstrip("\r\n")).groups()
         if START in text:
@@ -71,11 +85,16 @@ def judge(lines, levels):
             continue
         bad = SPLAT.search(text) or (
             levels and started and int(level or 0) % 8 <= WARNING)
+        if oom and (OOM_PART.search(text) or not SPLAT.search(text)):
+            bad = False
+        if oom and OOM_END.search(text):
+            oom = False
         if not bad or KNOWN.search(text) or (errors and TRACE.search(text)):
             continue
         for pattern, left in expected.items():
             if left and re.search(pattern, text):
                 expected[pattern] -= 1
+                oom = oom or OOM in text
                 break
         else:
             errors.append(f"not announced: {text.strip()}")

@@ -29,7 +29,7 @@ show()
 packages_need "${GUEST_PACKAGES[@]}"
 kernel_use 6.12
 module_build 6.12
-tools_build
+tool_build
 guest_make "$BUILD/run" run
 guest_add . "$MODULE_DIR/goalloc.ko"
 guest_add bin "$BUILD/tools/goallocctl"
