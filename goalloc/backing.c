@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Linear and sparse backing (Go: mem.go, mem_linux.go).
+ * Linear backing, and which backing it is (Go: mem.go, mem_linux.go).
  */
 #include <linux/bitops.h>
 #include <linux/gfp.h>
@@ -10,18 +10,14 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/vmalloc.h>
-#include <linux/xarray.h>
 
 #include "backing.h"
 #include "compat.h"
 #include "fixalloc.h"
 #include "mheap.h"
+#include "scavenge.h"
+#include "sparse.h"
 
-/*
- * A heap page is one allocation of its own size. Where PAGE_SIZE is larger
- * than a heap page several of them would have to share one.
- */
-static_assert(PAGE_SHIFT <= GOALLOC_PAGE_SHIFT);
 #define HEAP_PAGE_ORDER		(GOALLOC_PAGE_SHIFT - PAGE_SHIFT)
 
 struct spanmap goalloc_spanmap;
@@ -196,6 +192,7 @@ static bool linear_install(struct goalloc_heap *heap, struct goalloc_chunk *c, u
 	if (ok) {
 		/* All of the block is backed now, not only the span. */
 		heap->pages_released -= pagealloc_clear_scavenged(&heap->pages, first, pages);
+		scavenge_freed(heap, first, pages);
 		WRITE_ONCE(c->granule[g], base);
 	}
 	mheap_unlock(heap, flags);
@@ -248,6 +245,30 @@ static int linear_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
 	s->base = (unsigned long)base +
 		  ((unsigned long)(page - g * GOALLOC_GRANULE_PAGES) << GOALLOC_PAGE_SHIFT);
 	return 0;
+}
+
+/**
+ * linear_release - gives a block back (Go: sysUnused)
+ * @heap: a linear heap
+ * @addr: heap address of the block, whose pages the caller has taken from the
+ *	page allocator
+ *
+ * Context: task; no lock held.
+ */
+void linear_release(struct goalloc_heap *heap, u64 addr)
+{
+	struct goalloc_chunk *c = mheap_chunk(heap, addr);
+	u32 g, pages = linear_block(c, addr, &g);
+	unsigned long flags;
+	void *base;
+
+	flags = mheap_lock(heap);
+	base = c->granule[g];
+	WRITE_ONCE(c->granule[g], NULL);
+	mheap_unlock(heap, flags);
+	spanmap_put((unsigned long)base);
+	free_pages((unsigned long)base, ilog2(pages) + HEAP_PAGE_ORDER);
+	atomic64_sub((u64)pages << GOALLOC_PAGE_SHIFT, &heap->backed);
 }
 
 static int mapped_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
@@ -306,65 +327,6 @@ bool backing_is_backed(struct goalloc_heap *heap, u64 addr)
 	return linear_block(c, addr, &g) && READ_ONCE(c->granule[g]);
 }
 
-/* Sparse heaps: page to span, in the chunks' tables. */
-static int sparse_map(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
-{
-	u64 addr = s->start_addr, end = addr + mspan_bytes(s);
-
-	while (addr < end) {
-		struct goalloc_chunk *c = mheap_chunk(heap, addr);
-		u32 page = goalloc_chunk_page(addr);
-		u32 n = min_t(u64, PALLOC_CHUNK_PAGES - page, (end - addr) >> GOALLOC_PAGE_SHIFT);
-
-		if (n == PALLOC_CHUNK_PAGES) {
-			rcu_assign_pointer(c->whole, s);
-		} else {
-			struct mspan __rcu **spans = READ_ONCE(c->spans);
-
-			if (!spans) {
-				struct mspan __rcu **old;
-
-				spans = (struct mspan __rcu **)
-					persistentalloc(heap, &heap->gc_bytes,
-							PALLOC_CHUNK_PAGES * sizeof(*spans), gfp);
-				if (!spans)
-					return -ENOMEM;
-				old = cmpxchg(&c->spans, NULL, spans);
-				if (old) {
-					persistentfree(&heap->gc_bytes, (void *)spans,
-						       PALLOC_CHUNK_PAGES * sizeof(*spans));
-					spans = old;
-				}
-			}
-			for (; n; n--, page++, addr += GOALLOC_PAGE_SIZE)
-				rcu_assign_pointer(spans[page], s);
-			continue;
-		}
-		addr += PALLOC_CHUNK_SIZE;
-		if (gfpflags_allow_blocking(gfp))
-			cond_resched();
-	}
-	return 0;
-}
-
-static void sparse_unmap(struct goalloc_heap *heap, struct mspan *s)
-{
-	u64 addr = s->start_addr, end = addr + mspan_bytes(s);
-
-	while (addr < end) {
-		struct goalloc_chunk *c = mheap_chunk(heap, addr);
-		u32 page = goalloc_chunk_page(addr);
-		u32 n = min_t(u64, PALLOC_CHUNK_PAGES - page, (end - addr) >> GOALLOC_PAGE_SHIFT);
-
-		if (n == PALLOC_CHUNK_PAGES)
-			RCU_INIT_POINTER(c->whole, NULL);
-		else if (c->spans)
-			for (; n; n--, page++)
-				RCU_INIT_POINTER(c->spans[page], NULL);
-		addr = (addr | (PALLOC_CHUNK_SIZE - 1)) + 1;
-	}
-}
-
 /**
  * backing_map_span - lets addresses in the span find it (Go: setSpans)
  * @heap: the heap
@@ -377,7 +339,7 @@ static void sparse_unmap(struct goalloc_heap *heap, struct mspan *s)
 int backing_map_span(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
 {
 	if (heap->backing == BACKING_SPARSE)
-		return sparse_map(heap, s, gfp);
+		return sparse_map_span(heap, s, gfp);
 	if (s->vmapped) {
 		if (goalloc_should_fail())
 			return -ENOMEM;
@@ -393,39 +355,19 @@ int backing_map_span(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
  * @heap: the heap
  * @s: the span
  *
- * Context: any but NMI; a task that may sleep for a vmapped span.
+ * Nor is it in the page tables of any process any more.
+ *
+ * Context: any but NMI; a task that may sleep for a vmapped span, and one of a
+ * heap that is mapped.
  */
 void backing_unmap_span(struct goalloc_heap *heap, struct mspan *s)
 {
 	if (heap->backing == BACKING_SPARSE)
-		sparse_unmap(heap, s);
+		sparse_unmap_span(heap, s);
 	else if (s->vmapped)
 		mtree_erase(&mapped_spans, s->base);
 	else
 		spanmap_set(s->base, s->npages, NULL);
-}
-
-/*
- * The scavenged bits of a sparse span's pages say again which of them are not
- * backed; while they were in use nobody looked at them.
- */
-static void sparse_decommit(struct goalloc_heap *heap, struct mspan *s)
-{
-	u64 addr = s->start_addr, end = addr + mspan_bytes(s);
-
-	while (addr < end) {
-		u64 next = min_t(u64, end, (addr | (PALLOC_CHUNK_SIZE - 1)) + 1);
-		unsigned long i, last = goalloc_page_index(next - 1);
-		unsigned long flags;
-		void *entry;
-
-		flags = mheap_lock(heap);
-		pagealloc_set_scavenged(&heap->pages, addr, (next - addr) >> GOALLOC_PAGE_SHIFT);
-		xa_for_each_range(&heap->sparse, i, entry, goalloc_page_index(addr), last)
-			pagealloc_clear_scavenged(&heap->pages, goalloc_page_addr(i), 1);
-		mheap_unlock(heap, flags);
-		addr = next;
-	}
 }
 
 /**
@@ -448,155 +390,6 @@ void backing_decommit(struct goalloc_heap *heap, struct mspan *s)
 	}
 }
 
-/* A backed page of a sparse heap, with a reference, or NULL. */
-static struct page *sparse_get(struct goalloc_heap *heap, u64 addr)
-{
-	struct page *page;
-
-	xa_lock(&heap->sparse);
-	page = xa_load(&heap->sparse, goalloc_page_index(addr));
-	if (page)
-		get_page(page);
-	xa_unlock(&heap->sparse);
-	return page;
-}
-
-/*
- * First touch. The span may be on its way back to the heap meanwhile: then the
- * page belongs to idle memory, which must say that it is backed.
- */
-static struct page *sparse_back(struct goalloc_heap *heap, u64 addr)
-{
-	struct page *page;
-	unsigned long flags;
-	bool gone;
-	int err;
-
-	if (goalloc_should_fail())
-		return NULL;
-	page = alloc_pages(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_COMP | __GFP_NOWARN,
-			   HEAP_PAGE_ORDER);
-	if (!page)
-		return NULL;
-	get_page(page);
-	err = xa_insert(&heap->sparse, goalloc_page_index(addr), page, GFP_KERNEL_ACCOUNT);
-	if (err) {
-		__free_pages(page, HEAP_PAGE_ORDER);
-		put_page(page);
-		return err == -EBUSY ? sparse_get(heap, addr) : NULL;
-	}
-	atomic64_add(GOALLOC_PAGE_SIZE, &heap->backed);
-
-	rcu_read_lock();
-	gone = !span_of_heap(heap, addr);
-	rcu_read_unlock();
-	if (unlikely(gone)) {
-		u64 base = round_down(addr, GOALLOC_PAGE_SIZE);
-
-		flags = mheap_lock(heap);
-		if (pagealloc_clear_scavenged(&heap->pages, base, 1) &&
-		    !palloc_bits_test(&pagealloc_chunk(&heap->pages, base)->data.alloc,
-				      goalloc_chunk_page(base)))
-			heap->pages_released--;
-		mheap_unlock(heap, flags);
-	}
-	return page;
-}
-
-/**
- * backing_sparse_iter - moves bytes between a sparse heap and a caller
- * @heap: the heap
- * @addr: heap address to begin at
- * @iter: the caller's memory
- * @write: to the heap, else from it
- *
- * Reading a page that was never touched gives zeroes and does not back it.
- *
- * Context: task, sleeps.
- * Return: bytes moved, fewer than wanted where spans in use end, the caller's
- * memory faults or a fatal signal comes; if none, -EFAULT, -ENOMEM or -EINTR.
- */
-ssize_t backing_sparse_iter(struct goalloc_heap *heap, u64 addr, struct iov_iter *iter,
-			    bool write)
-{
-	ssize_t done = 0, err = 0;
-
-	while (iov_iter_count(iter)) {
-		size_t off = addr & (GOALLOC_PAGE_SIZE - 1);
-		size_t want = min_t(size_t, GOALLOC_PAGE_SIZE - off, iov_iter_count(iter));
-		struct page *page;
-		size_t n;
-		bool used;
-
-		rcu_read_lock();
-		used = span_of_heap(heap, addr);
-		rcu_read_unlock();
-		if (!used) {
-			err = -EFAULT;
-			break;
-		}
-		if (fatal_signal_pending(current)) {
-			err = -EINTR;
-			break;
-		}
-		page = sparse_get(heap, addr);
-		if (!page && write) {
-			page = sparse_back(heap, addr);
-			if (!page) {
-				err = -ENOMEM;
-				break;
-			}
-		}
-		if (!page)
-			n = iov_iter_zero(want, iter);
-		else if (write)
-			n = copy_page_from_iter(page, off, want, iter);
-		else
-			n = copy_page_to_iter(page, off, want, iter);
-		if (page)
-			put_page(page);
-		done += n;
-		addr += n;
-		if (n < want) {
-			err = -EFAULT;
-			break;
-		}
-		cond_resched();
-	}
-	return done ?: err;
-}
-
-GOALLOC_EXPORT_FOR_KUNIT(backing_sparse_iter);
-
-/**
- * backing_zero - makes a range zero
- * @heap: the heap
- * @addr: where, in the address space the heap's objects have
- * @len: bytes
- *
- * Of a sparse heap only pages that are backed are touched.
- *
- * Context: any; preemption on if @len is large.
- */
-void backing_zero(struct goalloc_heap *heap, unsigned long addr, u64 len)
-{
-	unsigned long i;
-	void *entry;
-
-	if (heap->backing == BACKING_LINEAR) {
-		memset((void *)addr, 0, len);
-		return;
-	}
-	xa_for_each_range(&heap->sparse, i, entry, goalloc_page_index(addr),
-			  goalloc_page_index(addr + len - 1)) {
-		u64 page = goalloc_page_addr(i);
-		u64 from = max_t(u64, page, addr);
-		u64 to = min_t(u64, page + GOALLOC_PAGE_SIZE, addr + len);
-
-		memset(page_address(entry) + (from - page), 0, to - from);
-	}
-}
-
 /**
  * backing_destroy - gives all memory of a heap back
  * @heap: the heap, whose spans are gone and whose chunks are not
@@ -605,18 +398,10 @@ void backing_zero(struct goalloc_heap *heap, unsigned long addr, u64 len)
  */
 void backing_destroy(struct goalloc_heap *heap)
 {
-	unsigned long i;
-	void *entry;
 	u64 addr;
 
 	if (heap->backing == BACKING_SPARSE) {
-		xa_for_each(&heap->sparse, i, entry) {
-			put_page(entry);
-			atomic64_sub(GOALLOC_PAGE_SIZE, &heap->backed);
-			if (!(i & 1023))
-				cond_resched();
-		}
-		xa_destroy(&heap->sparse);
+		sparse_destroy(heap);
 		return;
 	}
 	for (addr = GOALLOC_HEAP_BASE; addr < heap->cur_arena; addr += PALLOC_CHUNK_SIZE) {

@@ -5,7 +5,7 @@
  *	linear	blocks of 2 MiB down to 128 KiB from alloc_pages(), used
  *		through the direct map; a span larger than a block has pages
  *		of its own, mapped by vmalloc()
- *	sparse	each heap page on its own, zeroed, at its first touch
+ *	sparse	each heap page on its own, zeroed, at its first touch: sparse.h
  *
  * Kernel address to span: an index over the direct map. Each 2 MiB of it in
  * which a heap has a block have a leaf with the span of each heap page. Go's
@@ -19,7 +19,6 @@
 
 #include <linux/mm.h>
 #include <linux/types.h>
-#include <linux/uio.h>
 
 #include "layout.h"
 
@@ -63,7 +62,7 @@ bool backing_is_backed(struct goalloc_heap *heap, u64 addr);
 int backing_map_span(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp);
 void backing_unmap_span(struct goalloc_heap *heap, struct mspan *s);
 void backing_decommit(struct goalloc_heap *heap, struct mspan *s);
-void backing_zero(struct goalloc_heap *heap, unsigned long addr, u64 len);
+void linear_release(struct goalloc_heap *heap, u64 addr);
 void backing_destroy(struct goalloc_heap *heap);
 
 struct mspan *span_of_mapped(unsigned long addr);
@@ -106,8 +105,5 @@ static inline struct mspan *span_of(unsigned long addr)
 		return span_of_direct(addr);
 	return span_of_mapped(addr);
 }
-
-ssize_t backing_sparse_iter(struct goalloc_heap *heap, u64 addr, struct iov_iter *iter,
-			    bool write);
 
 #endif /* GOALLOC_BACKING_H */

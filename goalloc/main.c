@@ -3,6 +3,7 @@
  * goalloc: the Go runtime's memory allocator in the kernel. malloc.c has the
  * map of it.
  */
+#include <linux/capability.h>
 #include <linux/init.h>
 #include <linux/module.h>
 
@@ -14,7 +15,21 @@
 #include "pagealloc.h"
 
 bool goalloc_panic_on_fault;
-module_param_named(panic_on_fault, goalloc_panic_on_fault, bool, 0644);
+
+/* Root in a container may write to sysfs, and this is about the machine. */
+static int goalloc_set_panic_on_fault(const char *val, const struct kernel_param *kp)
+{
+	return capable(CAP_SYS_ADMIN) ? param_set_bool(val, kp) : -EPERM;
+}
+
+static const struct kernel_param_ops goalloc_panic_on_fault_ops = {
+	.flags	= KERNEL_PARAM_OPS_FL_NOARG,
+	.set	= goalloc_set_panic_on_fault,
+	.get	= param_get_bool,
+};
+
+module_param_cb(panic_on_fault, &goalloc_panic_on_fault_ops, &goalloc_panic_on_fault, 0644);
+__MODULE_PARM_TYPE(panic_on_fault, "bool");
 MODULE_PARM_DESC(panic_on_fault, "panic when a kernel caller frees what is no live object");
 
 static int __init goalloc_init(void)

@@ -11,12 +11,14 @@
  *	mcentral	each class: the spans that no mcache has
  *	mheap		the heap: spans from runs of pages, addresses to spans
  *	pagealloc	runs of pages: a radix tree over the bitmaps of pallocbits
- *	backing		memory behind pages: alloc_pages()
+ *	backing		memory behind pages: alloc_pages(), in blocks on kernel heaps
+ *	sparse		and a page at a time on file heaps, mapped by processes
+ *	scavenge	idle memory back to the system
  *	mspan		slots, and who may write their bits
  *	sweep		slots that a cycle found dead
  *	fixalloc	memory for the records of all of these
  *	mstats		the books
- *	chardev		/dev/goalloc
+ *	chardev, ioctl	/dev/goalloc
  *	debugfs		what goes on
  *	main		the module
  */
@@ -34,6 +36,7 @@
 #include "mcache.h"
 #include "mheap.h"
 #include "mspan.h"
+#include "sparse.h"
 #include "sweep.h"
 
 /* A request for more than any address space has. */
@@ -48,28 +51,48 @@ static __always_inline struct mcache *this_mcache(struct goalloc_heap *heap,
 	return this_cpu_ptr(heap->mcache)->ctx[ctx];
 }
 
+/* Addresses of a sparse heap are no pointers. */
+static void malloc_zero(struct goalloc_heap *heap, unsigned long addr, u64 len)
+{
+	if (heap->backing == BACKING_LINEAR)
+		memset((void *)addr, 0, len);
+	else
+		sparse_zero(heap, addr, len);
+}
+
 /* Apart from the fast path, which then needs no stack of its own. */
-static noinline unsigned long malloc_small_slow(struct goalloc_heap *heap, u8 spc, gfp_t gfp)
+static noinline unsigned long malloc_small_slow(struct goalloc_heap *heap, u8 spc, gfp_t gfp,
+						bool *needzero)
 {
 	struct mspan *span;
 	unsigned long v = mcache_next_free(heap, spc, gfp, &span);
 
-	if (v)
+	if (v) {
+		if (needzero)
+			*needzero = READ_ONCE(span->needzero);
 		preempt_enable();
+	}
 	return v;
 }
 
-/* Takes a slot of a class. */
+/*
+ * Takes a slot of a class. @needzero, if not NULL, says whether there may be
+ * old bytes in it: who frees sets the span's flag before the slot's bit.
+ */
 static __always_inline unsigned long malloc_small(struct goalloc_heap *heap, unsigned int spc,
-						  gfp_t gfp)
+						  gfp_t gfp, bool *needzero)
 {
+	struct mcache_alloc *a;
 	unsigned long v;
 
 	preempt_disable();
-	v = next_free_fast(&this_mcache(heap, mcache_context())->alloc[spc]);
+	a = &this_mcache(heap, mcache_context())->alloc[spc];
+	v = next_free_fast(a);
+	if (needzero)
+		*needzero = READ_ONCE(a->span->needzero);
 	preempt_enable();
 	if (unlikely(!v))
-		v = malloc_small_slow(heap, spc, gfp);
+		v = malloc_small_slow(heap, spc, gfp, needzero);
 	return v;
 }
 
@@ -105,7 +128,7 @@ static unsigned long malloc_tiny(struct goalloc_heap *heap, u32 size, gfp_t gfp)
 	if (mc->tiny && off + size > GOALLOC_TINY_SIZE &&
 	    !tiny_any_live(a->span, mc->tinyslot)) {
 		/* Full, and nothing lives in it: take the same block anew. */
-		backing_zero(heap, mc->tiny, GOALLOC_TINY_SIZE);
+		malloc_zero(heap, mc->tiny, GOALLOC_TINY_SIZE);
 		tiny_take(a->span, mc->tinyslot);
 		off = 0;
 	}
@@ -132,7 +155,8 @@ static unsigned long malloc_tiny(struct goalloc_heap *heap, u32 size, gfp_t gfp)
 	s = a->span;
 	slot = (v - s->base) / GOALLOC_TINY_SIZE;
 	/* All of it: an object may use what lies between it and the next (I7). */
-	backing_zero(heap, v, GOALLOC_TINY_SIZE);
+	if (READ_ONCE(s->needzero))
+		malloc_zero(heap, v, GOALLOC_TINY_SIZE);
 	tiny_take(s, slot);
 	tiny_add(s, slot, 0, size);
 	mc->tinyallocs++;
@@ -167,7 +191,7 @@ static unsigned long malloc_large(struct goalloc_heap *heap, u64 size, u64 align
 		return 0;
 	v = s->base;
 	if (zero && s->needzero)
-		backing_zero(heap, v, bytes);
+		malloc_zero(heap, v, bytes);
 	s->words[0].free = 0;
 	atomic64_add(bytes, &heap->large_alloc);
 	atomic64_inc(&heap->large_alloc_count);
@@ -208,6 +232,7 @@ int mallocgc(struct goalloc_heap *heap, u64 size, u64 align, u32 flags, gfp_t gf
 {
 	bool noscan = !(flags & GOALLOC_SCAN), zero = !(flags & GOALLOC_UNINIT);
 	u8 class = GOALLOC_NUM_SIZE_CLASSES;
+	bool needzero = false;
 	unsigned long v;
 
 	if (!size) {
@@ -221,20 +246,20 @@ int mallocgc(struct goalloc_heap *heap, u64 size, u64 align, u32 flags, gfp_t gf
 		class = aligned_class(size, align ?: 1);
 
 	if (noscan && size < GOALLOC_TINY_SIZE && align <= 1) {
+		/* Blocks are zeroed as they are taken. */
 		v = malloc_tiny(heap, size, gfp);
 		*usable = size;
 	} else if (class < GOALLOC_NUM_SIZE_CLASSES) {
-		v = malloc_small(heap, make_spanclass(class, noscan), gfp);
+		v = malloc_small(heap, make_spanclass(class, noscan), gfp, &needzero);
 		*usable = goalloc_class_to_size[class];
 	} else {
 		v = malloc_large(heap, size, align, noscan, zero, gfp);
 		*usable = round_up(size, GOALLOC_PAGE_SIZE);
-		zero = false;
 	}
 	if (!v)
 		return -ENOMEM;
-	if (zero)
-		backing_zero(heap, v, *usable);
+	if (zero && needzero)
+		malloc_zero(heap, v, *usable);
 	*addr = v;
 	return 0;
 }
@@ -297,11 +322,21 @@ static __always_inline bool free_fast(struct mspan *s, unsigned long addr)
 	return true;
 }
 
+/* Before a slot becomes free: what comes next into it finds old bytes. */
+static void mark_needzero(struct mspan *s)
+{
+	if (!READ_ONCE(s->needzero))
+		WRITE_ONCE(s->needzero, 1);
+}
+
 static int free_tiny(struct mspan *s, unsigned long addr, struct mcache *mc, bool mine,
 		     struct mspan **gone)
 {
 	u32 off = addr - s->base, slot = off / GOALLOC_TINY_SIZE;
-	int ret = tiny_free(s, slot, off % GOALLOC_TINY_SIZE);
+	int ret;
+
+	mark_needzero(s);
+	ret = tiny_free(s, slot, off % GOALLOC_TINY_SIZE);
 
 	if (ret < 0)
 		return ret;
@@ -341,6 +376,7 @@ static int free_object(struct mspan *s, unsigned long addr, struct mspan **gone)
 	slot = mspan_slot_of(s, addr);
 	if (unlikely(slot < 0))
 		return -EINVAL;
+	mark_needzero(s);
 	ret = mine ? mspan_free_owned(s, slot) : mspan_free_remote(s, slot);
 	if (ret)
 		return ret;
@@ -455,7 +491,7 @@ static __always_inline void *heap_alloc(struct goalloc_heap *heap, size_t size, 
 		v = malloc_tiny(heap, size, gfp);
 	} else {
 		class = goalloc_size_to_class(size);
-		v = malloc_small(heap, class << 1 | noscan, gfp);
+		v = malloc_small(heap, class << 1 | noscan, gfp, NULL);
 		if (unlikely(gfp & __GFP_ZERO))
 			size = goalloc_class_to_size[class];
 	}
@@ -522,7 +558,7 @@ EXPORT_SYMBOL_GPL(goalloc_alloc);
  */
 void *goalloc_class_alloc(struct goalloc_class *cls, gfp_t gfp)
 {
-	unsigned long v = malloc_small(cls->heap, cls->spc, gfp);
+	unsigned long v = malloc_small(cls->heap, cls->spc, gfp, NULL);
 
 	if (unlikely(gfp & __GFP_ZERO) && v)
 		memset((void *)v, 0, cls->heap->central[cls->spc].elemsize);
@@ -774,7 +810,7 @@ size_t goalloc_alloc_bulk(struct goalloc_heap *heap, size_t size, u32 flags, gfp
 		}
 		preempt_enable();
 		if (!v) {
-			v = malloc_small(heap, spc, gfp);
+			v = malloc_small(heap, spc, gfp, NULL);
 			if (!v)
 				break;
 			objs[done++] = (void *)v;

@@ -335,6 +335,51 @@ struct mspan *mcentral_take_any(struct mcentral *c)
 	return s;
 }
 
+/* Takes a span that is kept in reserve; those are the last ones of a set. */
+static struct mspan *mcentral_take_empty(struct mcentral *c)
+{
+	unsigned long flags = mcentral_lock(c);
+	struct mspan *s = NULL, *i;
+	int set;
+
+	for (set = 0; set < 2 && !s; set++) {
+		list_for_each_entry_reverse(i, &c->partial[set], list) {
+			if (i->empty) {
+				s = i;
+				break;
+			}
+		}
+	}
+	if (s) {
+		mcentral_remove(c, s);
+		mspan_set_place(s, MSPAN_HELD);
+	}
+	mcentral_unlock(c, flags);
+	return s;
+}
+
+/**
+ * mcentral_release_empty - gives the spans back that are kept in reserve
+ * @heap: the heap, all size classes of it
+ *
+ * Context: task, sleeps; no lock held.
+ */
+void mcentral_release_empty(struct goalloc_heap *heap)
+{
+	struct mcentral *central = READ_ONCE(heap->central);
+	struct mspan *s;
+	int i;
+
+	for (i = 2; central && i < GOALLOC_NUM_CENTRALS; i++) {
+		while (READ_ONCE(central[i].nempty)) {
+			s = mcentral_take_empty(&central[i]);
+			if (!s)
+				break;
+			mheap_return_span(s);
+		}
+	}
+}
+
 /* A span just swept, or made, with a free slot: to the mcache with it. */
 static void mcentral_hand_out(struct mcentral *c, struct mspan *s)
 {

@@ -71,6 +71,7 @@ extern void (*mcentral_between_looks)(struct mspan *s);
 #endif
 
 struct mspan *mcentral_take_any(struct mcentral *c);
+void mcentral_release_empty(struct goalloc_heap *heap);
 struct mspan *mcentral_take_unswept(struct mcentral *c, bool partial, u32 sg);
 
 #endif /* GOALLOC_MCENTRAL_H */

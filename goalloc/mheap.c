@@ -16,6 +16,7 @@
 #include "debugfs.h"
 #include "fixalloc.h"
 #include "mheap.h"
+#include "scavenge.h"
 #include "sweep.h"
 
 /* A span of more pages is returned where that may take its time. */
@@ -228,6 +229,7 @@ static void mheap_free_run(struct goalloc_heap *heap, struct mspan *s)
 		pagealloc_set_scavenged(&heap->pages, s->start_addr, s->npages);
 	heap->pages_released += pagealloc_count_scavenged(&heap->pages, s->start_addr, s->npages);
 	heap->pages_in_use -= s->npages;
+	scavenge_freed(heap, s->start_addr, s->npages);
 	pagealloc_free(&heap->pages, s->start_addr, s->npages);
 	mheap_unlock(heap, flags);
 }
@@ -364,8 +366,8 @@ GOALLOC_EXPORT_FOR_KUNIT(mheap_alloc_span);
  * Until an RCU grace period is over others may look at the record, and find
  * every slot free (I2).
  *
- * Context: any but NMI if the span has a block behind it or is short, else a
- * task that may sleep; no lock held.
+ * Context: any but NMI if the span has a block behind it or is short, and no
+ * process has mapped the heap; else a task that may sleep; no lock held.
  */
 void mheap_return_span(struct mspan *s)
 {
@@ -398,7 +400,7 @@ static void mheap_return_workfn(struct work_struct *work)
  */
 void mheap_free_span(struct mspan *s)
 {
-	if ((s->vmapped || s->npages > MHEAP_INLINE_PAGES) &&
+	if ((s->vmapped || s->npages > MHEAP_INLINE_PAGES || READ_ONCE(s->heap->mapped)) &&
 	    (!preemptible() || rcu_preempt_depth())) {
 		INIT_WORK(&s->work, mheap_return_workfn);
 		queue_work(goalloc_wq, &s->work);
@@ -490,7 +492,8 @@ static struct goalloc_heap *heap_create(const struct goalloc_heap_params *params
 	pagealloc_init(&heap->pages, &heap->lock);
 	if (IS_ENABLED(CONFIG_FAULT_INJECTION))
 		heap->pages.fail_node = mheap_fail_node;
-	xa_init(&heap->sparse);
+	init_waitqueue_head(&heap->limit_wait);
+	heap->scav_addr = GOALLOC_HEAP_BASE;
 	sweep_init(heap);
 	if (mcache_init(heap, own)) {
 		kvfree(heap);
@@ -571,6 +574,8 @@ static void mheap_destroy_tables(struct goalloc_heap *heap)
 					continue;
 				persistentfree(&heap->gc_bytes, (void *)c->spans,
 					       PALLOC_CHUNK_PAGES * sizeof(*c->spans));
+				persistentfree(&heap->gc_bytes, c->pages,
+					       PALLOC_CHUNK_PAGES * sizeof(*c->pages));
 				fixalloc_chunk_free(heap, c);
 			}
 			persistentfree(&heap->gc_bytes, arena, sizeof(*arena));
@@ -597,6 +602,8 @@ void mheap_destroy(struct goalloc_heap *heap, bool quiet)
 	goalloc_debugfs_remove(heap);
 	mutex_unlock(&goalloc_heaps_mutex);
 
+	/* No mapping is left, or the file would still be open. */
+	heap->mapped = false;
 	sweep_stop(heap);
 	for_each_possible_cpu(cpu)
 		mcache_flush_cpu(heap, cpu);

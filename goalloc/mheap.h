@@ -25,8 +25,8 @@
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
 #include <linux/spinlock.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
-#include <linux/xarray.h>
 #include <linux/goalloc.h>
 
 #include "layout.h"
@@ -35,8 +35,10 @@
 #include "mspan.h"
 #include "pagealloc.h"
 
+struct address_space;
 struct dentry;
 struct goalloc_class;
+struct mem_cgroup;
 
 #define GOALLOC_ARENA_L2_BITS	7
 #define GOALLOC_ARENA_L2	BIT(GOALLOC_ARENA_L2_BITS)
@@ -59,6 +61,8 @@ enum goalloc_backing {
  * @whole: the span that covers all of the chunk, or NULL
  * @spans: the span of each page, or NULL; sparse heaps only, built when the
  *	first span that is not @whole comes
+ * @pages: sparse heaps: the memory of each page, or NULL; built when the first
+ *	page of the chunk is touched (sparse.h)
  * @granule: linear heaps: kernel address behind each 128 KiB, or NULL.
  *	Only the entry of a block's first granule is set (heap lock; read
  *	without by whoever has a run in the block).
@@ -67,6 +71,7 @@ struct goalloc_chunk {
 	struct palloc_chunk palloc;
 	struct mspan __rcu *whole;
 	struct mspan __rcu **spans;
+	struct page **pages;
 	void *granule[GOALLOC_CHUNK_GRANULES];
 };
 
@@ -86,6 +91,13 @@ enum goalloc_fault {
 	GOALLOC_FAULT_WILD,		/* in no span in use */
 	GOALLOC_FAULT_LATE,		/* double free found when a word was merged */
 	GOALLOC_NUM_FAULTS,
+};
+
+/* Why memory was given back. */
+enum goalloc_scavenge_cause {
+	SCAVENGE_REQUEST,		/* somebody asked */
+	SCAVENGE_LIMIT,			/* the soft limit was near */
+	SCAVENGE_CAUSES,
 };
 
 /**
@@ -132,7 +144,13 @@ enum goalloc_fault {
  * @last_gc: when
  * @pause_total_ns: how long the heap stood still for them
  * @mcache: per-CPU mcaches
- * @sparse: sparse heaps: backed heap pages by number, struct page of each
+ * @mapping: sparse heaps of files: what the mappings of the file hang on
+ * @mapped: the file was mapped at some time
+ * @memcg: whom the heap's memory is charged to, or NULL
+ * @limit_wait: those who wait for the soft limit to be reached
+ * @scav_addr: no page at or above it is idle and backed (lock; raised freely)
+ * @scav_count: how often memory was given back, by cause
+ * @scav_bytes: and how much
  * @list: in the list of all heaps (goalloc_heaps_mutex)
  * @debugfs: its directory
  * @central: by span class; built with the heap's first object
@@ -188,7 +206,13 @@ struct goalloc_heap {
 	u64 pause_total_ns;
 
 	struct mcache_pcpu __percpu *mcache;
-	struct xarray sparse;
+	struct address_space *mapping;
+	bool mapped;
+	struct mem_cgroup *memcg;
+	wait_queue_head_t limit_wait;
+	u64 scav_addr;
+	atomic64_t scav_count[SCAVENGE_CAUSES];
+	atomic64_t scav_bytes[SCAVENGE_CAUSES];
 	struct list_head list;
 	struct dentry *debugfs;
 

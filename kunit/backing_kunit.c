@@ -22,6 +22,7 @@
 #include "../goalloc/fixalloc.h"
 #include "../goalloc/malloc.h"
 #include "heap_kunit.h"
+#include "sparse.h"
 
 static struct mspan *new_span(struct goalloc_heap *heap, u64 npages)
 {
@@ -281,7 +282,11 @@ static void backing_race(struct kunit *test)
 		if (round % 4 != 3)
 			KUNIT_EXPECT_EQ(test, missing, 0);
 		else
-			KUNIT_EXPECT_LE(test, missing, 3);
+			/*
+			 * should_fail() looks at how many are left and takes one
+			 * off in two steps: others may have looked meanwhile.
+			 */
+			KUNIT_EXPECT_LE(test, missing, 3 + RACERS - 1);
 		for (u32 i = 0; i < RACERS * RACE_SPANS; i++) {
 			struct mspan *s = racers[i / RACE_SPANS].s[i % RACE_SPANS];
 
@@ -302,7 +307,7 @@ static ssize_t move(struct goalloc_heap *heap, u64 addr, void *buf, size_t len, 
 	struct iov_iter iter;
 
 	iov_iter_kvec(&iter, write ? ITER_SOURCE : ITER_DEST, &kvec, 1, len);
-	return backing_sparse_iter(heap, addr, &iter, write);
+	return sparse_iter(heap, addr, &iter, write);
 }
 
 static const struct iter_row {
@@ -391,23 +396,23 @@ static void backing_iter_user(struct kunit *test)
 	memset(buf, 0x5e, 8192);
 	KUNIT_ASSERT_EQ(test, copy_to_user((void __user *)user, buf, 8192), 0);
 	iov_iter_ubuf(&iter, ITER_SOURCE, (void __user *)user, 8192);
-	KUNIT_EXPECT_EQ(test, backing_sparse_iter(heap, s->base + 5000, &iter, true), 8192);
+	KUNIT_EXPECT_EQ(test, sparse_iter(heap, s->base + 5000, &iter, true), 8192);
 	KUNIT_EXPECT_EQ(test, move(heap, s->base + 5000 + 8192 - 64, back, 64, false), 64);
 	KUNIT_EXPECT_NULL(test, memchr_inv(back, 0x5e, 64));
 
 	/* Runs out of user memory after 100 bytes. */
 	iov_iter_ubuf(&iter, ITER_SOURCE, (void __user *)(user + 8192 - 100), 4096);
-	KUNIT_EXPECT_EQ(test, backing_sparse_iter(heap, s->base, &iter, true), 100);
+	KUNIT_EXPECT_EQ(test, sparse_iter(heap, s->base, &iter, true), 100);
 	iov_iter_ubuf(&iter, ITER_DEST, (void __user *)(user + 8192 - 100), 4096);
-	KUNIT_EXPECT_EQ(test, backing_sparse_iter(heap, s->base, &iter, false), 100);
+	KUNIT_EXPECT_EQ(test, sparse_iter(heap, s->base, &iter, false), 100);
 	/* At once; also where the page was never touched. */
 	iov_iter_ubuf(&iter, ITER_DEST, (void __user *)(user + 8192), 64);
-	KUNIT_EXPECT_EQ(test, backing_sparse_iter(heap, s->base, &iter, false), -EFAULT);
+	KUNIT_EXPECT_EQ(test, sparse_iter(heap, s->base, &iter, false), -EFAULT);
 	iov_iter_ubuf(&iter, ITER_DEST, (void __user *)(user + 8192), 64);
-	KUNIT_EXPECT_EQ(test, backing_sparse_iter(heap, s->base + 4 * 8192, &iter, false),
+	KUNIT_EXPECT_EQ(test, sparse_iter(heap, s->base + 4 * 8192, &iter, false),
 			-EFAULT);
 	iov_iter_ubuf(&iter, ITER_SOURCE, (void __user *)(user + 8192), 64);
-	KUNIT_EXPECT_EQ(test, backing_sparse_iter(heap, s->base, &iter, true), -EFAULT);
+	KUNIT_EXPECT_EQ(test, sparse_iter(heap, s->base, &iter, true), -EFAULT);
 	heap_kunit_check(test, heap, 0);
 }
 

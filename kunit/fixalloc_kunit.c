@@ -17,6 +17,7 @@
 #include "../goalloc/malloc.h"
 #include "../goalloc/sweep.h"
 #include "heap_kunit.h"
+#include "sparse.h"
 
 /* More than any operation asks for. */
 #define FAILURES_MAX	400
@@ -138,7 +139,7 @@ static int op_write(struct made *m)
 	ssize_t n;
 
 	iov_iter_kvec(&iter, ITER_SOURCE, &kvec, 1, sizeof(buf));
-	n = backing_sparse_iter(m->heap, m->before + 100, &iter, true);
+	n = sparse_iter(m->heap, m->before + 100, &iter, true);
 	/* Short, where memory ran out; then what there is can be read. */
 	if (n >= 0 && n < sizeof(buf))
 		return -ENOMEM;

@@ -30,6 +30,7 @@
 
 #include "../goalloc/malloc.h"
 #include "heap_kunit.h"
+#include "sparse.h"
 
 #define LIVE_MAX	500
 #define RANDOM_OPS	12000
@@ -372,12 +373,12 @@ static void malloc_zeroed_sparse(struct kunit *test)
 			kvec.iov_len = min(usable, 40000);
 			memset(buf, 0xee, kvec.iov_len);
 			iov_iter_kvec(&iter, ITER_DEST, &kvec, 1, kvec.iov_len);
-			KUNIT_ASSERT_EQ(test, backing_sparse_iter(heap, addr, &iter, false),
+			KUNIT_ASSERT_EQ(test, sparse_iter(heap, addr, &iter, false),
 					(ssize_t)kvec.iov_len);
 			KUNIT_EXPECT_NULL(test, memchr_inv(buf, 0, kvec.iov_len));
 			memset(buf, 0xa5, kvec.iov_len);
 			iov_iter_kvec(&iter, ITER_SOURCE, &kvec, 1, kvec.iov_len);
-			KUNIT_ASSERT_EQ(test, backing_sparse_iter(heap, addr, &iter, true),
+			KUNIT_ASSERT_EQ(test, sparse_iter(heap, addr, &iter, true),
 					(ssize_t)kvec.iov_len);
 			KUNIT_EXPECT_EQ(test, mallocgc_free(heap, addr), 0);
 			if (round == 1)

@@ -14,9 +14,6 @@
 struct goalloc_heap;
 struct goalloc_class;
 
-/* A limit of GOALLOC_NO_LIMIT, and of 0 in struct goalloc_heap_params, is none. */
-#define GOALLOC_NO_LIMIT	(~0ULL)
-
 /**
  * struct goalloc_heap_params - what a new heap is to be
  * @name: shown in debugfs and in messages; copied

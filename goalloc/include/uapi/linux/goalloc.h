@@ -26,11 +26,33 @@
 #define GOALLOC_IOC_ALLOC_BATCH	_IO(GOALLOC_IOC_MAGIC, 0x03)
 #define GOALLOC_IOC_FREE_BATCH	_IO(GOALLOC_IOC_MAGIC, 0x04)
 #define GOALLOC_IOC_QUERY	_IO(GOALLOC_IOC_MAGIC, 0x05)
+#define GOALLOC_IOC_SET_PARAM	_IO(GOALLOC_IOC_MAGIC, 0x06)
+#define GOALLOC_IOC_GET_PARAM	_IO(GOALLOC_IOC_MAGIC, 0x07)
 #define GOALLOC_IOC_MEMSTATS	_IO(GOALLOC_IOC_MAGIC, 0x08)
+#define GOALLOC_IOC_SCAVENGE	_IO(GOALLOC_IOC_MAGIC, 0x09)
+#define GOALLOC_IOC_SET_NAME	_IO(GOALLOC_IOC_MAGIC, 0x0a)	/* GOALLOC_FEATURE_NAME */
+
+/* goalloc_info.features: what there is beyond ABI version 1. */
+#define GOALLOC_FEATURE_NAME	0x1	/* GOALLOC_IOC_SET_NAME */
+#define GOALLOC_FEATURE_SEEK	0x2	/* lseek() with SEEK_DATA and SEEK_HOLE */
+#define GOALLOC_FEATURE_POLL	0x4	/* poll(): POLLPRI at the soft limit */
 
 /* Allocation flags. */
 #define GOALLOC_SCAN	0x1	/* the object may hold pointers */
 #define GOALLOC_UNINIT	0x2	/* the memory need not be zeroed */
+
+/* goalloc_param.id */
+#define GOALLOC_PARAM_LIMIT		1	/* soft limit of the memory held, in bytes */
+#define GOALLOC_PARAM_MAX		2	/* hard limit of the pages in spans, in bytes */
+#define GOALLOC_PARAM_GC_PERCENT	3	/* GOGC: 0 to GOALLOC_GC_PERCENT_MAX */
+
+/* No limit; the collector is off; all that is idle. */
+#define GOALLOC_NO_LIMIT	(~(__u64)0)
+
+#define GOALLOC_GC_PERCENT_MAX	100000
+
+/* Bytes of a heap's name, its terminating NUL included. */
+#define GOALLOC_NAME_MAX	48
 
 /* goalloc_query.state */
 #define GOALLOC_QUERY_FREE	0	/* a free slot */
@@ -147,6 +169,46 @@ struct goalloc_query {
 	__u32 spanclass;
 	__u32 state;
 	__u32 reserved;
+};
+
+/**
+ * struct goalloc_param - a parameter of the heap
+ * @size: sizeof(struct goalloc_param) of the caller
+ * @id: GOALLOC_PARAM_LIMIT, _MAX or _GC_PERCENT
+ * @value: what it is to be, or what it is; GOALLOC_NO_LIMIT for none
+ */
+struct goalloc_param {
+	__u32 size;
+	__u32 id;
+	__u64 value;
+};
+
+/**
+ * struct goalloc_scavenge - give idle memory back to the system
+ * @size: sizeof(struct goalloc_scavenge) of the caller
+ * @flags: 0
+ * @bytes: how much is wanted; GOALLOC_NO_LIMIT for all that is idle
+ * @released: how much was given back: at least @bytes, rounded up to heap
+ *	pages, unless less was idle
+ */
+struct goalloc_scavenge {
+	__u32 size;
+	__u32 flags;
+	__u64 bytes;
+	/* out */
+	__u64 released;
+};
+
+/**
+ * struct goalloc_name - name the heap
+ * @size: sizeof(struct goalloc_name) of the caller
+ * @flags: 0
+ * @name: not empty, ended by a NUL, no control characters
+ */
+struct goalloc_name {
+	__u32 size;
+	__u32 flags;
+	__u8 name[GOALLOC_NAME_MAX];
 };
 
 /**
