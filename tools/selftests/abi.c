@@ -37,69 +37,107 @@ _Static_assert(GOALLOC_IOC_MEMSTATS == 0xb908, "MEMSTATS");
 /* Where a caller's struct may be of any length; the largest is below this. */
 #define ARG_MAX_SIZE	8192
 
-static int fd;
-static uint64_t kept;	/* a live object for FREE and QUERY */
-
-static void setup(void)
+FIXTURE(abi)
 {
-	fd = heap_open();
-	kept = heap_new(fd, 100);
+	int fd;
+	uint64_t kept;		/* a live object for FREE and QUERY */
+};
+
+FIXTURE_SETUP(abi)
+{
+	self->fd = heap_open();
+	self->kept = heap_new(self->fd, 100);
 }
 
-static void prepare_alloc(void *arg)
+FIXTURE_TEARDOWN(abi)
 {
-	((struct goalloc_alloc *)arg)->bytes = 100;
+	EXPECT_RET(0, IO_RET(close(self->fd)));
 }
 
-static void prepare_free(void *arg)
+/* A heap that never had an object. */
+FIXTURE(fresh)
 {
-	((struct goalloc_free *)arg)->addr = kept;
+	int fd;
+};
+
+FIXTURE_SETUP(fresh)
+{
+	self->fd = heap_open();
+}
+
+FIXTURE_TEARDOWN(fresh)
+{
+	EXPECT_RET(0, IO_RET(close(self->fd)));
+}
+
+static void prepare_alloc(void *arg, uint64_t *kept)
+{
+	struct goalloc_alloc *alloc = arg;
+
+	(void)kept;
+	alloc->bytes = 100;
+}
+
+static void prepare_free(void *arg, uint64_t *kept)
+{
+	struct goalloc_free *free = arg;
+
+	free->addr = *kept;
 }
 
 static uint64_t batch_sizes[2] = { 100, 5 }, batch_addrs[2];
 
-static void prepare_alloc_batch(void *arg)
+static void prepare_alloc_batch(void *arg, uint64_t *kept)
 {
 	struct goalloc_batch *batch = arg;
 
+	(void)kept;
 	batch->sizes = (uintptr_t)batch_sizes;
 	batch->addrs = (uintptr_t)batch_addrs;
 	batch->count = 2;
 }
 
-static void prepare_free_batch(void *arg)
+static void prepare_free_batch(void *arg, uint64_t *kept)
 {
 	struct goalloc_batch *batch = arg;
 
-	batch->addrs = (uintptr_t)&kept;
+	batch->addrs = (uintptr_t)kept;
 	batch->count = 1;
 }
 
-static void prepare_query(void *arg)
+static void prepare_query(void *arg, uint64_t *kept)
 {
-	((struct goalloc_query *)arg)->addr = kept;
+	struct goalloc_query *query = arg;
+
+	query->addr = *kept;
 }
 
-static void prepare_nothing(void *arg)
+static void prepare_nothing(void *arg, uint64_t *kept)
 {
 	(void)arg;
+	(void)kept;
 }
+
+/* The word after the size is no flags, and is written. */
+#define NO_FLAGS	(~0U)
 
 /* Every ioctl, with a request that succeeds. */
 static const struct call {
 	const char *name;
 	unsigned long cmd;
 	uint32_t size;
+	uint32_t known;		/* flags */
 	bool answers;		/* has fields that the kernel writes */
-	void (*prepare)(void *arg);
+	void (*prepare)(void *arg, uint64_t *kept);
 } calls[] = {
-	{ "INFO", GOALLOC_IOC_INFO, 48, true, prepare_nothing },
-	{ "ALLOC", GOALLOC_IOC_ALLOC, 40, true, prepare_alloc },
-	{ "FREE", GOALLOC_IOC_FREE, 16, false, prepare_free },
-	{ "ALLOC_BATCH", GOALLOC_IOC_ALLOC_BATCH, 32, true, prepare_alloc_batch },
-	{ "FREE_BATCH", GOALLOC_IOC_FREE_BATCH, 32, true, prepare_free_batch },
-	{ "QUERY", GOALLOC_IOC_QUERY, 56, true, prepare_query },
-	{ "MEMSTATS", GOALLOC_IOC_MEMSTATS, 1864, true, prepare_nothing },
+	{ "INFO", GOALLOC_IOC_INFO, 48, NO_FLAGS, true, prepare_nothing },
+	{ "ALLOC", GOALLOC_IOC_ALLOC, 40, GOALLOC_SCAN | GOALLOC_UNINIT, true, prepare_alloc },
+	{ "FREE", GOALLOC_IOC_FREE, 16, 0, false, prepare_free },
+	{ "ALLOC_BATCH", GOALLOC_IOC_ALLOC_BATCH, 32, GOALLOC_SCAN | GOALLOC_UNINIT, true,
+	  prepare_alloc_batch },
+	{ "FREE_BATCH", GOALLOC_IOC_FREE_BATCH, 32, 0, true, prepare_free_batch },
+	{ "QUERY", GOALLOC_IOC_QUERY, 56, 0, true, prepare_query },
+	{ "MEMSTATS", GOALLOC_IOC_MEMSTATS, 1864, NO_FLAGS, true, prepare_nothing },
 };
 
 /* The one after @c, the first after NULL; NULL after the last. */
@@ -110,10 +148,10 @@ static const struct call *next_call(const struct call *c)
 	return c + 1 < calls + ARRAY_SIZE(calls) ? c + 1 : NULL;
 }
 
-static void request(const struct call *c, void *arg, uint32_t size)
+static void request(uint64_t *kept, const struct call *c, void *arg, uint32_t size)
 {
 	memset(arg, 0, c->size);
-	c->prepare(arg);
+	c->prepare(arg, kept);
 	memcpy(arg, &size, sizeof(size));
 }
 
@@ -123,188 +161,184 @@ static bool frees(const struct call *c)
 }
 
 /* Calls, and names the ioctl when the answer is not the one wanted. */
-static void expect(const struct call *c, void *arg, long wanted, const char *about)
-{
-	long ret = heap_ioctl(fd, c->cmd, arg);
+#define EXPECT_CALL(wanted, which, arg, about) do {			\
+	const struct call *_call = (which);				\
+	long _want = (wanted), _got = heap_ioctl(self->fd, _call->cmd, arg); \
+									\
+	EXPECT_EQ(_want, _got)						\
+		TH_LOG("%s, %s: %ld (%s), not %ld (%s)", _call->name, about, \
+		       _got, errno_name(_got), _want, errno_name(_want)); \
+	if (frees(_call) && !_got)					\
+		self->kept = heap_new(self->fd, 100);			\
+} while (0)
 
-	if (ret != wanted && tap_fail())
-		tap_note("%s, %s: %ld (%s), not %ld (%s)", c->name, about, ret,
-			 tap_errno_name(ret), wanted, tap_errno_name(wanted));
-	if (frees(c) && !ret)
-		kept = heap_new(fd, 100);
-}
+/* As EXPECT_CALL() for a call that must fail, and must change nothing by it. */
+#define EXPECT_REFUSED(wanted, which, arg, about) do {			\
+	struct goalloc_memstats _before = heap_stats(self->fd);		\
+									\
+	EXPECT_CALL(wanted, which, arg, about);				\
+	EXPECT_UNCHANGED(&_before, self->fd);				\
+} while (0)
 
-/* As expect() for a call that must fail, and must change nothing by it. */
-static void expect_refused(const struct call *c, void *arg, long wanted, const char *about)
-{
-	struct goalloc_memstats before = heap_stats(fd);
-
-	expect(c, arg, wanted, about);
-	heap_check_unchanged(&before, fd);
-}
-
-static void info(void)
+TEST_F(fresh, info)
 {
 	struct goalloc_info info;
 
-	fd = heap_open();
 	memset(&info, 0xff, sizeof(info));
 	info.size = sizeof(info);
-	CHECK_RET(heap_ioctl(fd, GOALLOC_IOC_INFO, &info), 0);
-	CHECK_EQ(info.size, sizeof(info));
-	CHECK_EQ(info.abi_version, 1);
-	CHECK_EQ(info.abi_version, GOALLOC_ABI_VERSION);
-	CHECK_EQ(info.heap_base, HEAP_BASE);
-	CHECK_EQ(info.heap_max, HEAP_MAX);
-	CHECK_EQ(info.page_size, HEAP_PAGE);
-	CHECK_EQ(info.max_small_size, MAX_SMALL);
-	CHECK_EQ(info.num_size_classes, GOALLOC_BY_SIZE_MAX);
-	CHECK(info.batch_max >= 1024);
-	tap_note("features %#llx, batch_max %u", (unsigned long long)info.features,
-		 info.batch_max);
+	EXPECT_RET(0, heap_ioctl(self->fd, GOALLOC_IOC_INFO, &info));
+	EXPECT_EQ(sizeof(info), info.size);
+	EXPECT_EQ(1, info.abi_version);
+	EXPECT_EQ(GOALLOC_ABI_VERSION, info.abi_version);
+	EXPECT_EQ(HEAP_BASE, info.heap_base);
+	EXPECT_EQ(HEAP_MAX, info.heap_max);
+	EXPECT_EQ(HEAP_PAGE, info.page_size);
+	EXPECT_EQ(MAX_SMALL, info.max_small_size);
+	EXPECT_EQ(GOALLOC_BY_SIZE_MAX, info.num_size_classes);
+	EXPECT_GE(info.batch_max, 1024);
+	TH_LOG("features %#llx, batch_max %u", (unsigned long long)info.features,
+	       info.batch_max);
 }
 
 /* Every field after "out" is written, every one before it left alone. */
-static void answers_are_whole(void)
+TEST_F(abi, answers_are_whole)
 {
 	struct goalloc_memstats ms;
 	struct goalloc_alloc a;
 	struct goalloc_query q;
 	size_t i;
 
-	setup();
 	memset(&a, 0xff, sizeof(a));
 	a.size = sizeof(a);
 	a.flags = GOALLOC_UNINIT;
 	a.bytes = 24;
 	a.align = 8;
-	CHECK_RET(heap_ioctl(fd, GOALLOC_IOC_ALLOC, &a), 0);
-	CHECK_EQ(a.size, sizeof(a));
-	CHECK_EQ(a.flags, GOALLOC_UNINIT);
-	CHECK_EQ(a.bytes, 24);
-	CHECK_EQ(a.align, 8);
-	CHECK(a.addr - HEAP_BASE < HEAP_MAX);
-	CHECK_EQ(a.usable, 24);
+	EXPECT_RET(0, heap_ioctl(self->fd, GOALLOC_IOC_ALLOC, &a));
+	EXPECT_EQ(sizeof(a), a.size);
+	EXPECT_EQ(GOALLOC_UNINIT, a.flags);
+	EXPECT_EQ(24, a.bytes);
+	EXPECT_EQ(8, a.align);
+	EXPECT_LT(a.addr - HEAP_BASE, HEAP_MAX);
+	EXPECT_EQ(24, a.usable);
 
-	CHECK_RET(heap_query(fd, a.addr, &q), 0);
-	CHECK_EQ(q.size, sizeof(q));
-	CHECK_EQ(q.addr, a.addr);
-	CHECK_EQ(q.base, a.addr);
-	CHECK_EQ(q.usable, 24);
-	CHECK_EQ(q.span_base % HEAP_PAGE, 0);
-	CHECK_EQ(q.span_pages, 1);
-	CHECK_EQ(q.spanclass, 3 << 1 | 1);
-	CHECK_EQ(q.state, GOALLOC_QUERY_LIVE);
-	CHECK_EQ(q.reserved, 0);
+	EXPECT_RET(0, heap_query(self->fd, a.addr, &q));
+	EXPECT_EQ(sizeof(q), q.size);
+	EXPECT_EQ(a.addr, q.addr);
+	EXPECT_EQ(a.addr, q.base);
+	EXPECT_EQ(24, q.usable);
+	EXPECT_EQ(0, q.span_base % HEAP_PAGE);
+	EXPECT_EQ(1, q.span_pages);
+	EXPECT_EQ(3 << 1 | 1, q.spanclass);
+	EXPECT_EQ(GOALLOC_QUERY_LIVE, q.state);
+	EXPECT_EQ(0, q.reserved);
 
 	memset(&ms, 0xa5, sizeof(ms));
 	ms.size = sizeof(ms);
-	CHECK_RET(heap_ioctl(fd, GOALLOC_IOC_MEMSTATS, &ms), 0);
-	CHECK_EQ(ms.size, sizeof(ms));
-	CHECK_EQ(ms.by_size_count, 68);
-	for (i = offsetof(struct goalloc_memstats, alloc); i < sizeof(ms); i += 8)
-		if (!memcmp((char *)&ms + i, "\xa5\xa5\xa5\xa5\xa5\xa5\xa5\xa5", 8) && tap_fail())
-			tap_note("MEMSTATS does not write the field at %zu", i);
+	EXPECT_RET(0, heap_ioctl(self->fd, GOALLOC_IOC_MEMSTATS, &ms));
+	EXPECT_EQ(sizeof(ms), ms.size);
+	EXPECT_EQ(68, ms.by_size_count);
+	for (i = offsetof(struct goalloc_memstats, alloc); i < sizeof(ms); i += 8) {
+		EXPECT_NE(0, memcmp((char *)&ms + i, "\xa5\xa5\xa5\xa5\xa5\xa5\xa5\xa5", 8))
+			TH_LOG("MEMSTATS does not write the field at %zu", i);
+	}
 	for (i = 0; i < 68; i++)
-		CHECK_EQ(ms.by_size[i].reserved, 0);
+		EXPECT_EQ(0, ms.by_size[i].reserved);
 }
 
-static void short_struct(void)
+TEST_F(abi, short_struct)
 {
 	static const uint32_t sizes[] = { 0, 1, 4, 8, 12 };
 	char arg[ARG_MAX_SIZE];
 	const struct call *c = NULL;
 	size_t i;
 
-	setup();
 	while ((c = next_call(c))) {
 		for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-			request(c, arg, sizes[i]);
-			expect_refused(c, arg, -EINVAL, "far too short");
+			request(&self->kept, c, arg, sizes[i]);
+			EXPECT_REFUSED(-EINVAL, c, arg, "far too short");
 		}
-		request(c, arg, c->size - 1);
-		expect_refused(c, arg, -EINVAL, "a byte too short");
-		request(c, arg, c->size - 8);
-		expect_refused(c, arg, -EINVAL, "a field too short");
-		request(c, arg, c->size);
-		expect(c, arg, 0, "as version 1 has it");
+		request(&self->kept, c, arg, c->size - 1);
+		EXPECT_REFUSED(-EINVAL, c, arg, "a byte too short");
+		request(&self->kept, c, arg, c->size - 8);
+		EXPECT_REFUSED(-EINVAL, c, arg, "a field too short");
+		request(&self->kept, c, arg, c->size);
+		EXPECT_CALL(0, c, arg, "as version 1 has it");
 	}
 }
 
 /* A caller built with a later header: fields this kernel does not know are 0. */
-static void long_struct(void)
+TEST_F(abi, long_struct)
 {
 	static const uint32_t more[] = { 1, 4, 8, 100, 2000, 4096 };
 	char arg[ARG_MAX_SIZE];
 	const struct call *c = NULL;
 	size_t i;
 
-	setup();
 	while ((c = next_call(c))) {
 		for (i = 0; i < ARRAY_SIZE(more); i++) {
 			uint32_t size = c->size + more[i];
 
 			memset(arg, 0, sizeof(arg));
 			memset(arg + size, 0xee, sizeof(arg) - size);
-			request(c, arg, size);
-			expect(c, arg, 0, "longer, the rest 0");
-			CHECK(is_zero(arg + c->size, more[i]));
-			CHECK(arg[size] == (char)0xee && arg[sizeof(arg) - 1] == (char)0xee);
-			CHECK(!memcmp(arg, &size, sizeof(size)));
+			request(&self->kept, c, arg, size);
+			EXPECT_CALL(0, c, arg, "longer, the rest 0");
+			EXPECT_TRUE(is_zero(arg + c->size, more[i]));
+			EXPECT_EQ((char)0xee, arg[size]);
+			EXPECT_EQ((char)0xee, arg[sizeof(arg) - 1]);
+			EXPECT_EQ(0, memcmp(arg, &size, sizeof(size)));
 		}
 	}
 }
 
-static void long_struct_unknown(void)
+TEST_F(abi, long_struct_unknown)
 {
 	static const uint32_t more[] = { 1, 4, 8, 100, 2000, 4096 };
 	char arg[ARG_MAX_SIZE];
 	const struct call *c = NULL;
 	size_t i;
 
-	setup();
 	while ((c = next_call(c))) {
 		for (i = 0; i < ARRAY_SIZE(more); i++) {
 			memset(arg, 0, sizeof(arg));
-			request(c, arg, c->size + more[i]);
+			request(&self->kept, c, arg, c->size + more[i]);
 			arg[c->size] = 1;
-			expect_refused(c, arg, -E2BIG, "an unknown field at once");
+			EXPECT_REFUSED(-E2BIG, c, arg, "an unknown field at once");
 			arg[c->size] = 0;
 			arg[c->size + more[i] - 1] = -128;
-			expect_refused(c, arg, -E2BIG, "an unknown field at the end");
+			EXPECT_REFUSED(-E2BIG, c, arg, "an unknown field at the end");
 		}
 	}
 }
 
 /* Sizes that no memory can have: refused, whichever of the reasons comes first. */
-static void absurd_size(void)
+TEST_F(abi, absurd_size)
 {
 	static const uint32_t sizes[] = { ~0U, ~0U - 7, 1U << 31, 1U << 30 };
 	const struct call *c = NULL;
 	char *arg;
 	size_t i;
 
-	setup();
 	/* One page, and none behind it. */
 	arg = mmap(NULL, 2 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	REQUIRE(arg != MAP_FAILED);
-	REQUIRE(!munmap(arg + 4096, 4096));
+	ASSERT_NE(MAP_FAILED, arg);
+	ASSERT_EQ(0, munmap(arg + 4096, 4096));
 	while ((c = next_call(c))) {
 		for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-			struct goalloc_memstats before = heap_stats(fd);
+			struct goalloc_memstats before = heap_stats(self->fd);
 			long ret;
 
 			memset(arg, 0, 4096);
-			request(c, arg, sizes[i]);
-			ret = heap_ioctl(fd, c->cmd, arg);
-			CHECK(ret == -E2BIG || ret == -EFAULT || ret == -EINVAL);
-			heap_check_unchanged(&before, fd);
+			request(&self->kept, c, arg, sizes[i]);
+			ret = heap_ioctl(self->fd, c->cmd, arg);
+			EXPECT_TRUE(ret == -E2BIG || ret == -EFAULT || ret == -EINVAL)
+				TH_LOG("%s gave %ld (%s)", c->name, ret, errno_name(ret));
+			EXPECT_UNCHANGED(&before, self->fd);
 		}
 	}
 	munmap(arg, 4096);
 }
 
-static void bad_pointer(void)
+TEST_F(abi, bad_pointer)
 {
 	static const uintptr_t pointers[] = {
 		0, 1, 8, 4088, 0x7ffffffff000, 0x8000000000000000, 0xffff888000000000,
@@ -313,50 +347,47 @@ static void bad_pointer(void)
 	const struct call *c = NULL;
 	size_t i;
 
-	setup();
 	while ((c = next_call(c)))
 		for (i = 0; i < ARRAY_SIZE(pointers); i++)
-			expect_refused(c, (void *)pointers[i], -EFAULT, "a bad pointer");
+			EXPECT_REFUSED(-EFAULT, c, (void *)pointers[i], "a bad pointer");
 }
 
-static void unaligned_struct(void)
+TEST_F(abi, unaligned_struct)
 {
 	_Alignas(16) char room[ARG_MAX_SIZE];
 	const struct call *c = NULL;
 	int shift;
 
-	setup();
 	while ((c = next_call(c))) {
 		for (shift = 1; shift < 16; shift++) {
 			memset(room, 0xee, sizeof(room));
-			request(c, room + shift, c->size);
-			expect(c, room + shift, 0, "at an odd address");
-			CHECK(room[shift - 1] == (char)0xee);
-			CHECK(room[shift + c->size] == (char)0xee);
+			request(&self->kept, c, room + shift, c->size);
+			EXPECT_CALL(0, c, room + shift, "at an odd address");
+			EXPECT_EQ((char)0xee, room[shift - 1]);
+			EXPECT_EQ((char)0xee, room[shift + c->size]);
 		}
 	}
 }
 
 /* A struct that only begins in mapped memory. */
-static void truncated_struct(void)
+TEST_F(abi, truncated_struct)
 {
 	char room[ARG_MAX_SIZE], *end;
 	const struct call *c = NULL;
 	uint32_t have;
 
-	setup();
 	end = mmap(NULL, 2 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	REQUIRE(end != MAP_FAILED);
+	ASSERT_NE(MAP_FAILED, end);
 	end += 4096;
-	REQUIRE(!munmap(end, 4096));
+	ASSERT_EQ(0, munmap(end, 4096));
 	while ((c = next_call(c))) {
 		for (have = 1; have < c->size; have += have < 64 ? 1 : 97) {
-			request(c, room, c->size);
+			request(&self->kept, c, room, c->size);
 			memcpy(end - have, room, have);
-			expect_refused(c, end - have, -EFAULT, "cut off by a hole");
+			EXPECT_REFUSED(-EFAULT, c, end - have, "cut off by a hole");
 		}
-		request(c, end - c->size, c->size);
-		expect(c, end - c->size, 0, "up to a hole");
+		request(&self->kept, c, end - c->size, c->size);
+		EXPECT_CALL(0, c, end - c->size, "up to a hole");
 	}
 	munmap(end - 4096, 4096);
 }
@@ -365,31 +396,30 @@ static void truncated_struct(void)
  * What cannot be reported is undone: the object was made and freed again. FREE
  * reports nothing but its errno, so for it such a struct is as good as another.
  */
-static void readonly_struct(void)
+TEST_F(abi, readonly_struct)
 {
 	struct goalloc_memstats before, after;
 	const struct call *c = NULL;
 	char *arg;
 
-	setup();
 	arg = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	REQUIRE(arg != MAP_FAILED);
+	ASSERT_NE(MAP_FAILED, arg);
 	while ((c = next_call(c))) {
-		REQUIRE(!mprotect(arg, 4096, PROT_READ | PROT_WRITE));
-		request(c, arg, c->size);
-		REQUIRE(!mprotect(arg, 4096, PROT_READ));
-		before = heap_stats(fd);
-		expect(c, arg, c->answers ? -EFAULT : 0, "read-only");
-		after = heap_stats(fd);
-		CHECK_EQ(after.heap_objects, before.heap_objects);
-		CHECK_EQ(after.heap_alloc, before.heap_alloc);
-		CHECK_EQ(after.mallocs - after.frees, before.mallocs - before.frees);
+		ASSERT_EQ(0, mprotect(arg, 4096, PROT_READ | PROT_WRITE));
+		request(&self->kept, c, arg, c->size);
+		ASSERT_EQ(0, mprotect(arg, 4096, PROT_READ));
+		before = heap_stats(self->fd);
+		EXPECT_CALL(c->answers ? -EFAULT : 0, c, arg, "read-only");
+		after = heap_stats(self->fd);
+		EXPECT_EQ(before.heap_objects, after.heap_objects);
+		EXPECT_EQ(before.heap_alloc, after.heap_alloc);
+		EXPECT_EQ(before.mallocs - before.frees, after.mallocs - after.frees);
 	}
 	munmap(arg, 4096);
 }
 
 /* The same for every kind of object, and often: nothing may pile up. */
-static void unreported_alloc(void)
+TEST_F_TIMEOUT(fresh, unreported_alloc, LONG_TEST)
 {
 	static const uint64_t bytes[] = { 1, 8, 15, 16, 100, 1024, 32768, 32769, 8 * MIB };
 	struct goalloc_memstats before;
@@ -397,71 +427,65 @@ static void unreported_alloc(void)
 	int round;
 	size_t i;
 
-	fd = heap_open();
 	arg = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	REQUIRE(arg != MAP_FAILED);
+	ASSERT_NE(MAP_FAILED, arg);
 	for (i = 0; i < ARRAY_SIZE(bytes); i++) {
-		REQUIRE(!mprotect(arg, 4096, PROT_READ | PROT_WRITE));
+		ASSERT_EQ(0, mprotect(arg, 4096, PROT_READ | PROT_WRITE));
 		*arg = (struct goalloc_alloc){ .size = sizeof(*arg), .bytes = bytes[i] };
-		REQUIRE(!mprotect(arg, 4096, PROT_READ));
-		before = heap_stats(fd);
+		ASSERT_EQ(0, mprotect(arg, 4096, PROT_READ));
+		before = heap_stats(self->fd);
 		for (round = 0; round < 500; round++)
-			CHECK_RET(heap_ioctl(fd, GOALLOC_IOC_ALLOC, arg), -EFAULT);
-		CHECK_EQ(heap_stats(fd).heap_objects, 0);
-		CHECK_EQ(heap_stats(fd).heap_alloc, before.heap_alloc);
-		CHECK(heap_stats(fd).heap_inuse <= before.heap_inuse + 2 * 80 * KIB);
+			EXPECT_RET(-EFAULT, heap_ioctl(self->fd, GOALLOC_IOC_ALLOC, arg));
+		EXPECT_EQ(0, heap_stats(self->fd).heap_objects);
+		EXPECT_EQ(before.heap_alloc, heap_stats(self->fd).heap_alloc);
+		EXPECT_LE(heap_stats(self->fd).heap_inuse, before.heap_inuse + 2 * 80 * KIB);
 	}
-	heap_check_empty(fd);
+	EXPECT_EMPTY(self->fd);
 	munmap(arg, 4096);
 }
 
-static void unknown_ioctl(void)
+TEST_F(abi, unknown_ioctl)
 {
 	char arg[ARG_MAX_SIZE];
 	unsigned int nr;
 
-	setup();
 	memset(arg, 0, sizeof(arg));
 	for (nr = 0x0a; nr <= 0xff; nr++)
-		CHECK_RET(heap_ioctl(fd, _IO(GOALLOC_IOC_MAGIC, nr), arg), -ENOTTY);
+		EXPECT_RET(-ENOTTY, heap_ioctl(self->fd, _IO(GOALLOC_IOC_MAGIC, nr), arg));
 	/* Another magic, and the numbers with a direction and a size in them. */
-	CHECK_RET(heap_ioctl(fd, _IO(0xb8, 0), arg), -ENOTTY);
-	CHECK_RET(heap_ioctl(fd, _IO(0xba, 1), arg), -ENOTTY);
-	CHECK_RET(heap_ioctl(fd, _IO(0, 0), arg), -ENOTTY);
-	CHECK_RET(heap_ioctl(fd, _IOR(0xb9, 0, struct goalloc_info), arg), -ENOTTY);
-	CHECK_RET(heap_ioctl(fd, _IOWR(0xb9, 1, struct goalloc_alloc), arg), -ENOTTY);
-	CHECK_RET(heap_ioctl(fd, _IOW(0xb9, 2, struct goalloc_free), arg), -ENOTTY);
+	EXPECT_RET(-ENOTTY, heap_ioctl(self->fd, _IO(0xb8, 0), arg));
+	EXPECT_RET(-ENOTTY, heap_ioctl(self->fd, _IO(0xba, 1), arg));
+	EXPECT_RET(-ENOTTY, heap_ioctl(self->fd, _IO(0, 0), arg));
+	EXPECT_RET(-ENOTTY, heap_ioctl(self->fd, _IOR(0xb9, 0, struct goalloc_info), arg));
+	EXPECT_RET(-ENOTTY, heap_ioctl(self->fd, _IOWR(0xb9, 1, struct goalloc_alloc), arg));
+	EXPECT_RET(-ENOTTY, heap_ioctl(self->fd, _IOW(0xb9, 2, struct goalloc_free), arg));
 	/* An unknown one is unknown wherever its argument points. */
-	CHECK_RET(heap_ioctl(fd, _IO(GOALLOC_IOC_MAGIC, 0xff), NULL), -ENOTTY);
+	EXPECT_RET(-ENOTTY, heap_ioctl(self->fd, _IO(GOALLOC_IOC_MAGIC, 0xff), NULL));
 }
 
-static void unknown_flag(void)
+TEST_F(abi, unknown_flag)
 {
 	char arg[ARG_MAX_SIZE];
 	const struct call *c = NULL;
 	unsigned int bit;
 
-	setup();
 	while ((c = next_call(c))) {
-		bool makes = c->cmd == GOALLOC_IOC_ALLOC || c->cmd == GOALLOC_IOC_ALLOC_BATCH;
-		uint32_t known = makes ? GOALLOC_SCAN | GOALLOC_UNINIT : 0;
-
-		if (c->cmd == GOALLOC_IOC_INFO || c->cmd == GOALLOC_IOC_MEMSTATS)
-			continue;	/* they have no flags */
+		if (c->known == NO_FLAGS)
+			continue;
 		for (bit = 0; bit < 32; bit++) {
 			uint32_t flags = 1U << bit;
 
-			request(c, arg, c->size);
+			request(&self->kept, c, arg, c->size);
 			memcpy(arg + 4, &flags, sizeof(flags));
-			if (flags & known)
-				expect(c, arg, 0, "a known flag");
+			if (flags & c->known)
+				EXPECT_CALL(0, c, arg, "a known flag");
 			else
-				expect_refused(c, arg, -EOPNOTSUPP, "an unknown flag");
+				EXPECT_REFUSED(-EOPNOTSUPP, c, arg, "an unknown flag");
 		}
 	}
 }
 
-static void bad_align(void)
+TEST_F(abi, bad_align)
 {
 	static const uint64_t bad[] = {
 		3, 5, 6, 7, 9, 12, 24, 100, 4095, 4097, 12288, 2 * MIB - 1, 2 * MIB + 1,
@@ -472,17 +496,16 @@ static void bad_align(void)
 	uint64_t addr;
 	size_t i, j;
 
-	setup();
-	before = heap_stats(fd);
+	before = heap_stats(self->fd);
 	for (i = 0; i < ARRAY_SIZE(bad); i++)
 		for (j = 0; j < ARRAY_SIZE(bytes); j++)
-			CHECK_RET(heap_alloc_aligned(fd, bytes[j], bad[i], 0, &addr, NULL),
-				  -EINVAL);
-	heap_check_unchanged(&before, fd);
+			EXPECT_RET(-EINVAL, heap_alloc_aligned(self->fd, bytes[j], bad[i], 0,
+							       &addr, NULL));
+	EXPECT_UNCHANGED(&before, self->fd);
 }
 
 /* Larger than the address space, with sums that would overflow among them. */
-static void too_large(void)
+TEST_F(abi, too_large)
 {
 	static const uint64_t bytes[] = {
 		HEAP_MAX + 1, HEAP_MAX + HEAP_PAGE, 2 * HEAP_MAX, 1ULL << 44, 1ULL << 48,
@@ -494,17 +517,16 @@ static void too_large(void)
 	uint64_t addr;
 	size_t i, j;
 
-	setup();
-	before = heap_stats(fd);
+	before = heap_stats(self->fd);
 	for (i = 0; i < ARRAY_SIZE(bytes); i++)
 		for (j = 0; j < ARRAY_SIZE(align); j++)
-			CHECK_RET(heap_alloc_aligned(fd, bytes[i], align[j], 0, &addr, NULL),
-				  -EFBIG);
-	heap_check_unchanged(&before, fd);
+			EXPECT_RET(-EFBIG, heap_alloc_aligned(self->fd, bytes[i], align[j], 0,
+							      &addr, NULL));
+	EXPECT_UNCHANGED(&before, self->fd);
 }
 
 /* Not larger than the address space, but than what is left of it. */
-static void no_room(void)
+TEST_F(abi, no_room)
 {
 	static const uint64_t bytes[] = {
 		HEAP_MAX, HEAP_MAX - 1, HEAP_MAX - HEAP_PAGE + 1,
@@ -513,15 +535,15 @@ static void no_room(void)
 	uint64_t addr;
 	size_t i;
 
-	setup();
-	before = heap_stats(fd);
+	before = heap_stats(self->fd);
 	for (i = 0; i < ARRAY_SIZE(bytes); i++) {
-		CHECK_RET(heap_alloc(fd, bytes[i], 0, &addr, NULL), -ENOMEM);
-		CHECK_RET(heap_alloc_aligned(fd, bytes[i], 2 * MIB, 0, &addr, NULL), -ENOMEM);
+		EXPECT_RET(-ENOMEM, heap_alloc(self->fd, bytes[i], 0, &addr, NULL));
+		EXPECT_RET(-ENOMEM, heap_alloc_aligned(self->fd, bytes[i], 2 * MIB, 0,
+						       &addr, NULL));
 	}
-	heap_check_unchanged(&before, fd);
-	CHECK_EQ(heap_stats(fd).heap_sys, before.heap_sys);
-	CHECK_RET(heap_free(fd, kept), 0);
+	EXPECT_UNCHANGED(&before, self->fd);
+	EXPECT_EQ(before.heap_sys, heap_stats(self->fd).heap_sys);
+	EXPECT_RET(0, heap_free(self->fd, self->kept));
 }
 
 static const uint64_t wild[] = {
@@ -531,45 +553,43 @@ static const uint64_t wild[] = {
 	0xffff888000000000, 0xffffffff81000000, 0xdead000000000100,
 };
 
-static void wild_address(void)
+TEST_F(fresh, wild_address)
 {
 	struct goalloc_memstats before;
 	struct goalloc_query q;
 	size_t i;
 
 	/* In a heap that never had an object, and in one that has. */
-	fd = heap_open();
-	CHECK_RET(heap_free(fd, HEAP_BASE), -ENOENT);
-	CHECK_RET(heap_query(fd, HEAP_BASE, &q), -ENOENT);
+	EXPECT_RET(-ENOENT, heap_free(self->fd, HEAP_BASE));
+	EXPECT_RET(-ENOENT, heap_query(self->fd, HEAP_BASE, &q));
 	for (i = 0; i < ARRAY_SIZE(wild); i++) {
-		CHECK_RET(heap_free(fd, wild[i]), -ENOENT);
-		CHECK_RET(heap_query(fd, wild[i], &q), -ENOENT);
+		EXPECT_RET(-ENOENT, heap_free(self->fd, wild[i]));
+		EXPECT_RET(-ENOENT, heap_query(self->fd, wild[i], &q));
 	}
-	setup();
-	before = heap_stats(fd);
+	EXPECT_NE(0, heap_new(self->fd, 100));
+	before = heap_stats(self->fd);
 	for (i = 0; i < ARRAY_SIZE(wild); i++) {
-		CHECK_RET(heap_free(fd, wild[i]), -ENOENT);
-		CHECK_RET(heap_query(fd, wild[i], &q), -ENOENT);
+		EXPECT_RET(-ENOENT, heap_free(self->fd, wild[i]));
+		EXPECT_RET(-ENOENT, heap_query(self->fd, wild[i], &q));
 	}
-	heap_check_unchanged(&before, fd);
+	EXPECT_UNCHANGED(&before, self->fd);
 }
 
-static void free_of_nothing(void)
+TEST_F(abi, free_of_nothing)
 {
 	struct goalloc_memstats before;
 	int i;
 
-	setup();
-	before = heap_stats(fd);
+	before = heap_stats(self->fd);
 	for (i = 0; i < 3; i++) {
-		CHECK_RET(heap_free(fd, 0), 0);
-		CHECK_RET(heap_free(fd, GOALLOC_ZERO_ADDR), 0);
+		EXPECT_RET(0, heap_free(self->fd, 0));
+		EXPECT_RET(0, heap_free(self->fd, GOALLOC_ZERO_ADDR));
 	}
-	heap_check_unchanged(&before, fd);
+	EXPECT_UNCHANGED(&before, self->fd);
 }
 
 /* Inside a span, and inside its tail behind the last slot, but no object's first byte. */
-static void stray_address(void)
+TEST_F(fresh, stray_address)
 {
 	static const uint64_t bytes[] = {
 		16, 24, 48, 100, 1000, 1024, 5000, 32768, 100000, 4 * MIB,
@@ -579,33 +599,32 @@ static void stray_address(void)
 	uint64_t addr, usable, off;
 	size_t i;
 
-	fd = heap_open();
 	for (i = 0; i < ARRAY_SIZE(bytes); i++) {
-		REQUIRE(CHECK_RET(heap_alloc(fd, bytes[i], 0, &addr, &usable), 0));
-		before = heap_stats(fd);
+		ASSERT_RET(0, heap_alloc(self->fd, bytes[i], 0, &addr, &usable));
+		before = heap_stats(self->fd);
 		for (off = 1; off < usable; off += 1 + usable / 100)
-			CHECK_RET(heap_free(fd, addr + off), -EINVAL);
-		CHECK_RET(heap_free(fd, addr + usable - 1), -EINVAL);
+			EXPECT_RET(-EINVAL, heap_free(self->fd, addr + off));
+		EXPECT_RET(-EINVAL, heap_free(self->fd, addr + usable - 1));
 		if (usable <= MAX_SMALL) {
 			uint64_t tail;
 
-			REQUIRE(CHECK_RET(heap_query(fd, addr, &q), 0));
+			ASSERT_RET(0, heap_query(self->fd, addr, &q));
 			tail = q.span_pages * HEAP_PAGE % usable;
 			if (tail) {
 				uint64_t end = q.span_base + q.span_pages * HEAP_PAGE;
 
-				CHECK_RET(heap_free(fd, end - tail), -EINVAL);
-				CHECK_RET(heap_free(fd, end - 1), -EINVAL);
+				EXPECT_RET(-EINVAL, heap_free(self->fd, end - tail));
+				EXPECT_RET(-EINVAL, heap_free(self->fd, end - 1));
 			}
 		}
-		heap_check_unchanged(&before, fd);
-		CHECK_RET(heap_free(fd, addr), 0);
+		EXPECT_UNCHANGED(&before, self->fd);
+		EXPECT_RET(0, heap_free(self->fd, addr));
 	}
-	heap_check_empty(fd);
+	EXPECT_EMPTY(self->fd);
 }
 
 /* Freed already, and never handed out. */
-static void double_free(void)
+TEST_F(fresh, double_free)
 {
 	static const uint64_t bytes[] = { 16, 48, 100, 1024, 2048 };
 	struct goalloc_memstats before;
@@ -613,24 +632,23 @@ static void double_free(void)
 	struct goalloc_query q;
 	size_t i;
 
-	fd = heap_open();
 	for (i = 0; i < ARRAY_SIZE(bytes); i++) {
 		/* Its neighbour keeps the span in use. */
-		neighbour = heap_new(fd, bytes[i]);
-		REQUIRE(CHECK_RET(heap_alloc(fd, bytes[i], 0, &addr, &usable), 0));
-		REQUIRE(CHECK_RET(heap_free(fd, addr), 0));
-		before = heap_stats(fd);
-		CHECK_RET(heap_free(fd, addr), -EALREADY);
-		CHECK_RET(heap_free(fd, addr), -EALREADY);
-		CHECK_RET(heap_free(fd, addr + 1), -EINVAL);
+		neighbour = heap_new(self->fd, bytes[i]);
+		ASSERT_RET(0, heap_alloc(self->fd, bytes[i], 0, &addr, &usable));
+		ASSERT_RET(0, heap_free(self->fd, addr));
+		before = heap_stats(self->fd);
+		EXPECT_RET(-EALREADY, heap_free(self->fd, addr));
+		EXPECT_RET(-EALREADY, heap_free(self->fd, addr));
+		EXPECT_RET(-EINVAL, heap_free(self->fd, addr + 1));
 		/* The span's last slot was never handed out. */
-		REQUIRE(CHECK_RET(heap_query(fd, neighbour, &q), 0));
+		ASSERT_RET(0, heap_query(self->fd, neighbour, &q));
 		addr = q.span_base + (q.span_pages * HEAP_PAGE / usable - 1) * usable;
-		CHECK_RET(heap_free(fd, addr), -EALREADY);
-		heap_check_unchanged(&before, fd);
-		CHECK_RET(heap_free(fd, neighbour), 0);
+		EXPECT_RET(-EALREADY, heap_free(self->fd, addr));
+		EXPECT_UNCHANGED(&before, self->fd);
+		EXPECT_RET(0, heap_free(self->fd, neighbour));
 	}
-	heap_check_empty(fd);
+	EXPECT_EMPTY(self->fd);
 }
 
 #ifdef __x86_64__
@@ -652,7 +670,7 @@ static void no_32bit_entry(int sig)
 	_exit(2);
 }
 
-static void caller_32bit(void)
+TEST_F(abi, caller_32bit)
 {
 	const struct call *c = NULL;
 	int status;
@@ -665,59 +683,32 @@ static void caller_32bit(void)
 		/* An answer from ioctl() and not from its absence. */
 		_exit(ioctl_32bit(-1, 0, 0) == -EBADF ? 0 : 2);
 	}
-	REQUIRE(pid > 0 && waitpid(pid, &status, 0) == pid);
+	ASSERT_LT(0, pid);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	if (!WIFEXITED(status) || WEXITSTATUS(status))
-		SKIP("this kernel runs no 32-bit programs");
+		SKIP(return, "this kernel runs no 32-bit programs");
 
-	setup();
 	arg = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
-	REQUIRE(arg != MAP_FAILED);
+	ASSERT_NE(MAP_FAILED, arg);
 	while ((c = next_call(c))) {
-		request(c, arg, c->size);
-		CHECK_RET(ioctl_32bit(fd, c->cmd, (uintptr_t)arg), 0);
+		request(&self->kept, c, arg, c->size);
+		EXPECT_RET(0, ioctl_32bit(self->fd, c->cmd, (uintptr_t)arg));
 		if (frees(c))
-			kept = heap_new(fd, 100);
+			self->kept = heap_new(self->fd, 100);
 		if (c->cmd == GOALLOC_IOC_ALLOC)
-			CHECK_RET(heap_free(fd, ((struct goalloc_alloc *)arg)->addr), 0);
-		request(c, arg, c->size - 1);
-		CHECK_RET(ioctl_32bit(fd, c->cmd, (uintptr_t)arg), -EINVAL);
+			EXPECT_RET(0, heap_free(self->fd, ((struct goalloc_alloc *)arg)->addr));
+		request(&self->kept, c, arg, c->size - 1);
+		EXPECT_RET(-EINVAL, ioctl_32bit(self->fd, c->cmd, (uintptr_t)arg));
 	}
-	CHECK_RET(ioctl_32bit(fd, 0xb9ff, (uintptr_t)arg), -ENOTTY);
+	EXPECT_RET(-ENOTTY, ioctl_32bit(self->fd, 0xb9ff, (uintptr_t)arg));
 	munmap(arg, 4096);
 }
 #else
-static void caller_32bit(void)
+TEST_F(abi, caller_32bit)
 {
-	SKIP("x86 only");
+	SKIP(return, "x86 only");
 }
 #endif
 
-static const struct tap_test tests[] = {
-	TEST(info),
-	TEST(answers_are_whole),
-	TEST(short_struct),
-	TEST(long_struct),
-	TEST(long_struct_unknown),
-	TEST(absurd_size),
-	TEST(bad_pointer),
-	TEST(unaligned_struct),
-	TEST(truncated_struct),
-	TEST(readonly_struct),
-	TEST(unreported_alloc),
-	TEST(unknown_ioctl),
-	TEST(unknown_flag),
-	TEST(bad_align),
-	TEST(too_large),
-	TEST(no_room),
-	TEST(wild_address),
-	TEST(free_of_nothing),
-	TEST(stray_address),
-	TEST(double_free),
-	TEST(caller_32bit),
-};
-
-int main(void)
-{
-	return tap_run(tests, ARRAY_SIZE(tests), heap_close_all);
-}
+TEST_HARNESS_MAIN

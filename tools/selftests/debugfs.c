@@ -7,18 +7,30 @@
 #include <pthread.h>
 #include "tree.h"
 
-static int fd, id;
-
-static void setup(void)
+FIXTURE(debugfs)
 {
-	tree_need();
-	fd = heap_open();
-	id = tree_own_heap();
-	REQUIRE(id > 0);
+	int fd;
+	int id;
+};
+
+FIXTURE_SETUP(debugfs)
+{
+	if (!tree_mounted())
+		SKIP(return, "debugfs is not mounted");
+	ASSERT_RET(0, IO_RET(access(TREE, F_OK)));
+	self->fd = heap_open();
+	self->id = tree_own_heap();
+	ASSERT_GT(self->id, 0);
+}
+
+FIXTURE_TEARDOWN(debugfs)
+{
+	if (self->fd >= 0)
+		EXPECT_RET(0, IO_RET(close(self->fd)));
 }
 
 /* Some objects of every kind, some of them freed. */
-static void use_heap(void)
+static void use_heap(struct __test_metadata *_metadata, int fd)
 {
 	static const uint64_t sizes[] = { 0, 1, 3, 8, 16, 100, 1000, 5000, 32768, 40000, 9 * MIB };
 	uint64_t addr[ARRAY_SIZE(sizes) * 4];
@@ -28,10 +40,10 @@ static void use_heap(void)
 		uint64_t bytes = sizes[i % ARRAY_SIZE(sizes)];
 
 		addr[i] = heap_new(fd, bytes);
-		CHECK(bytes == 0 || obj_write(fd, addr[i], bytes < 100 ? bytes : 100, i));
+		EXPECT_TRUE(bytes == 0 || obj_write(fd, addr[i], bytes < 100 ? bytes : 100, i));
 	}
 	for (i = 0; i < ARRAY_SIZE(addr); i += 3)
-		CHECK_RET(heap_free(fd, addr[i]), 0);
+		EXPECT_RET(0, heap_free(fd, addr[i]));
 }
 
 static unsigned int lines(const char *text)
@@ -43,80 +55,81 @@ static unsigned int lines(const char *text)
 	return n;
 }
 
-static void version(void)
+TEST_F(debugfs, version)
 {
 	char *text;
 
-	tree_need();
 	text = tree_read(TREE "/version");
-	REQUIRE(text);
-	CHECK(isdigit((unsigned char)text[0]));
-	CHECK_EQ(lines(text), 1);
-	tap_note("version %.*s", (int)strcspn(text, "\n"), text);
+	ASSERT_NE(NULL, text);
+	EXPECT_TRUE(isdigit((unsigned char)text[0]));
+	EXPECT_EQ(1, lines(text));
+	TH_LOG("version %.*s", (int)strcspn(text, "\n"), text);
 	free(text);
 }
 
 /* Heap 0 is the module's own and is always there. */
-static void kernel_heap(void)
+TEST_F(debugfs, kernel_heap)
 {
 	char *text;
 
-	tree_need();
 	text = tree_read_heap(0, "name");
-	REQUIRE(text);
-	CHECK(!strcmp(text, "kernel\n"));
+	ASSERT_NE(NULL, text);
+	EXPECT_STREQ("kernel\n", text);
 	free(text);
 	text = tree_read_heap(0, "summary");
-	REQUIRE(text);
-	CHECK_EQ(lines(text), ARRAY_SIZE(tree_fields));
+	ASSERT_NE(NULL, text);
+	EXPECT_EQ(ARRAY_SIZE(tree_fields), lines(text));
 	free(text);
 }
 
 /* A heap's directory comes and goes with its file. */
-static void comes_and_goes(void)
+TEST_F(debugfs, comes_and_goes)
 {
+	int before = tree_heaps(NULL, 0), fd, id;
 	char path[64];
-	int before;
 
-	tree_need();
-	before = tree_heaps(NULL, 0);
-	CHECK(before >= 1);
-	setup();
-	CHECK_EQ(tree_heaps(NULL, 0), before + 1);
-	heap_close(fd);
-	CHECK(tree_wait_heaps(before));
+	/* The module's own, and this test's. */
+	EXPECT_GE(before, 2);
+	fd = heap_open();
+	id = tree_own_heap();
+	EXPECT_GT(id, self->id);
+	EXPECT_EQ(before + 1, tree_heaps(NULL, 0));
+	EXPECT_RET(0, IO_RET(close(fd)));
+	EXPECT_EQ(before, tree_wait_heaps(before));
 	snprintf(path, sizeof(path), TREE "/heaps/%d", id);
-	CHECK(access(path, F_OK) < 0 && errno == ENOENT);
+	EXPECT_RET(-ENOENT, IO_RET(access(path, F_OK)));
 }
 
 /* One "name value" line a field, in the order of the struct, and a file for each. */
-static void memstats_files(void)
+TEST_F(debugfs, memstats_files)
 {
 	uint64_t value, wanted;
 	char *text, *file, *end;
 	char name[64];
 	size_t i;
 
-	setup();
-	use_heap();
-	text = tree_read_heap(id, "summary");
-	REQUIRE(text);
-	CHECK_EQ(lines(text), ARRAY_SIZE(tree_fields));
+	use_heap(_metadata, self->fd);
+	text = tree_read_heap(self->id, "summary");
+	ASSERT_NE(NULL, text);
+	EXPECT_EQ(ARRAY_SIZE(tree_fields), lines(text));
 	for (i = 0, end = text; i < ARRAY_SIZE(tree_fields); i++) {
 		size_t len = strlen(tree_fields[i].name);
 
-		if (!CHECK(!strncmp(end, tree_fields[i].name, len) && end[len] == ' '))
-			tap_note("where %s should be: %.40s", tree_fields[i].name, end);
-		CHECK(tree_value(text, tree_fields[i].name, &wanted));
+		EXPECT_TRUE(!strncmp(end, tree_fields[i].name, len) && end[len] == ' ')
+			TH_LOG("where %s should be: %.40s", tree_fields[i].name, end);
+		EXPECT_TRUE(tree_value(text, tree_fields[i].name, &wanted));
 		snprintf(name, sizeof(name), "memstats/%s", tree_fields[i].name);
-		file = tree_read_heap(id, name);
-		if (CHECK(file)) {
+		file = tree_read_heap(self->id, name);
+		EXPECT_NE(NULL, file)
+			TH_LOG("no %s", name);
+		if (file) {
 			char *rest;
 
 			value = strtoull(file, &rest, 10);
-			CHECK(rest != file && !strcmp(rest, "\n"));
-			if (!CHECK_EQ(value, wanted))
-				tap_note("in %s", name);
+			EXPECT_NE(file, rest);
+			EXPECT_STREQ("\n", rest);
+			EXPECT_EQ(wanted, value)
+				TH_LOG("in %s", name);
 		}
 		free(file);
 		end = strchr(end, '\n');
@@ -126,56 +139,57 @@ static void memstats_files(void)
 }
 
 /* At rest the summary is what MEMSTATS says. */
-static void summary_is_memstats(void)
+TEST_F(debugfs, summary_is_memstats)
 {
 	struct goalloc_memstats ms;
 	uint64_t value;
 	char *text;
 	size_t i;
 
-	setup();
-	use_heap();
-	ms = heap_stats(fd);
-	text = tree_read_heap(id, "summary");
-	REQUIRE(text);
+	use_heap(_metadata, self->fd);
+	ms = heap_stats(self->fd);
+	text = tree_read_heap(self->id, "summary");
+	ASSERT_NE(NULL, text);
 	for (i = 0; i < ARRAY_SIZE(tree_fields); i++) {
-		CHECK(tree_value(text, tree_fields[i].name, &value));
-		if (!CHECK_EQ(value, tree_field(&ms, i)))
-			tap_note("%s", tree_fields[i].name);
+		EXPECT_TRUE(tree_value(text, tree_fields[i].name, &value));
+		EXPECT_EQ(tree_field(&ms, i), value)
+			TH_LOG("%s", tree_fields[i].name);
 	}
 	free(text);
 }
 
-static void by_size(void)
+TEST_F(debugfs, by_size)
 {
 	struct goalloc_memstats ms;
 	char *text, *line;
 	unsigned int i;
 
-	setup();
-	use_heap();
-	ms = heap_stats(fd);
-	text = tree_read_heap(id, "memstats/by_size");
-	REQUIRE(text);
-	CHECK_EQ(lines(text), GOALLOC_BY_SIZE_MAX + 1);
+	use_heap(_metadata, self->fd);
+	ms = heap_stats(self->fd);
+	text = tree_read_heap(self->id, "memstats/by_size");
+	ASSERT_NE(NULL, text);
+	EXPECT_EQ(GOALLOC_BY_SIZE_MAX + 1, lines(text));
 	line = text;
 	for (i = 0; i < GOALLOC_BY_SIZE_MAX; i++) {
 		unsigned long long mallocs, frees;
 		unsigned int class, bytes;
+		int fields;
 
 		line = strchr(line, '\n');
-		REQUIRE(line++);
-		REQUIRE(sscanf(line, "%u %u %llu %llu", &class, &bytes, &mallocs, &frees) == 4);
-		CHECK_EQ(class, i);
-		CHECK_EQ(bytes, ms.by_size[i].object_size);
-		CHECK_EQ(mallocs, ms.by_size[i].mallocs);
-		CHECK_EQ(frees, ms.by_size[i].frees);
+		ASSERT_NE(NULL, line);
+		line++;
+		fields = sscanf(line, "%u %u %llu %llu", &class, &bytes, &mallocs, &frees);
+		ASSERT_EQ(4, fields);
+		EXPECT_EQ(i, class);
+		EXPECT_EQ(ms.by_size[i].object_size, bytes);
+		EXPECT_EQ(ms.by_size[i].mallocs, mallocs);
+		EXPECT_EQ(ms.by_size[i].frees, frees);
 	}
 	free(text);
 }
 
 /* "name value" lines with Go's names; the memory classes add up. */
-static void metrics(void)
+TEST_F(debugfs, metrics)
 {
 	uint64_t sum = 0, total = 0, value;
 	char *text, *line, *save;
@@ -183,20 +197,21 @@ static void metrics(void)
 	struct goalloc_memstats ms;
 	char name[128];
 
-	setup();
-	use_heap();
-	ms = heap_stats(fd);
-	text = tree_read_heap(id, "metrics");
-	REQUIRE(text);
+	use_heap(_metadata, self->fd);
+	ms = heap_stats(self->fd);
+	text = tree_read_heap(self->id, "metrics");
+	ASSERT_NE(NULL, text);
 	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		unsigned long long number;
 		int end = 0;
 
-		if (!CHECK(sscanf(line, "%127s %llu%n", name, &number, &end) == 2 &&
-			   !line[end] && name[0] == '/' && strchr(name, ':'))) {
-			tap_note("line: %s", line);
+		bool good = sscanf(line, "%127s %llu%n", name, &number, &end) == 2 &&
+			    !line[end] && name[0] == '/' && strchr(name, ':');
+
+		EXPECT_TRUE(good)
+			TH_LOG("line: %s", line);
+		if (!good)
 			continue;
-		}
 		value = number;
 		if (!strcmp(name, "/memory/classes/total:bytes")) {
 			total = value;
@@ -205,79 +220,97 @@ static void metrics(void)
 			classes++;
 		}
 		if (!strcmp(name, "/memory/classes/heap/objects:bytes"))
-			CHECK_EQ(value, ms.heap_alloc);
+			EXPECT_EQ(ms.heap_alloc, value);
 		if (!strcmp(name, "/gc/heap/allocs:bytes"))
-			CHECK_EQ(value, ms.total_alloc);
+			EXPECT_EQ(ms.total_alloc, value);
 	}
-	CHECK(classes >= 8);
-	CHECK_EQ(sum, total);
-	CHECK_EQ(total, ms.sys);
+	EXPECT_GE(classes, 8);
+	EXPECT_EQ(total, sum);
+	EXPECT_EQ(ms.sys, total);
 	free(text);
 }
 
-/* Tables have a header line that names their columns, and as many of them in each line. */
-static void tables(void)
+/* A header line that names the columns, and as many of them in each line. */
+static void check_table(struct __test_metadata *_metadata, const char *name, char *text)
+{
+	unsigned int columns = 0, have, rows = 0;
+	char *line, *save, *word, *inner;
+
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save), rows++) {
+		have = 0;
+		for (word = strtok_r(line, " \t", &inner); word;
+		     word = strtok_r(NULL, " \t", &inner)) {
+			if (!rows) {
+				EXPECT_TRUE(isalpha((unsigned char)word[0]))
+					TH_LOG("%s, column %s", name, word);
+			}
+			have++;
+		}
+		if (!rows)
+			columns = have;
+		EXPECT_EQ(columns, have)
+			TH_LOG("%s, line %u", name, rows + 1);
+	}
+	EXPECT_GT(columns, 1)
+		TH_LOG("%s", name);
+	EXPECT_GT(rows, 1)
+		TH_LOG("%s", name);
+}
+
+/* A file is a table, or several with an empty line between them. */
+TEST_F(debugfs, tables)
 {
 	static const char * const names[] = {
 		"size_classes", "mcache", "mcentral", "spans", "arenas", "faults",
 	};
-	char *text, *line, *save;
+	char *text, *table, *next;
 	size_t i;
 
-	setup();
-	use_heap();
+	use_heap(_metadata, self->fd);
 	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		unsigned int columns = 0, have, rows = 0;
-		char *word, *inner;
-
-		text = tree_read_heap(id, names[i]);
-		if (!CHECK(text)) {
-			tap_note("no %s", names[i]);
-			continue;
-		}
-		for (line = strtok_r(text, "\n", &save); line;
-		     line = strtok_r(NULL, "\n", &save), rows++) {
-			have = 0;
-			for (word = strtok_r(line, " \t", &inner); word;
-			     word = strtok_r(NULL, " \t", &inner)) {
-				if (!rows)
-					CHECK(isalpha((unsigned char)word[0]));
-				have++;
+		text = tree_read_heap(self->id, names[i]);
+		EXPECT_NE(NULL, text)
+			TH_LOG("no %s", names[i]);
+		for (table = text; table; table = next) {
+			next = strstr(table, "\n\n");
+			if (next) {
+				*next = '\0';
+				next += 2;
 			}
-			if (!rows)
-				columns = have;
-			if (!CHECK_EQ(have, columns))
-				tap_note("%s, line %u", names[i], rows + 1);
+			check_table(_metadata, names[i], table);
 		}
-		CHECK(columns > 1 && rows > 1);
 		free(text);
 	}
-	text = tree_read_heap(id, "pagealloc");
-	CHECK(text && lines(text) > 10);
+	text = tree_read_heap(self->id, "pagealloc");
+	ASSERT_NE(NULL, text);
+	EXPECT_GT(lines(text), 10);
 	free(text);
 }
 
 /* Every span once, in the order of addresses, and no page of two. */
-static void spans(void)
+TEST_F(debugfs, spans)
 {
 	unsigned long long addr, pages, inuse = 0, last = 0;
 	char *text, *line;
 
-	setup();
-	use_heap();
-	text = tree_read_heap(id, "spans");
-	REQUIRE(text);
+	use_heap(_metadata, self->fd);
+	text = tree_read_heap(self->id, "spans");
+	ASSERT_NE(NULL, text);
 	for (line = strchr(text, '\n'); line && line[1]; line = strchr(line + 1, '\n')) {
-		REQUIRE(sscanf(line + 1, "%llx %llu", &addr, &pages) == 2);
-		CHECK(addr >= HEAP_BASE && addr >= last && pages > 0);
+		int fields = sscanf(line + 1, "%llx %llu", &addr, &pages);
+
+		ASSERT_EQ(2, fields);
+		EXPECT_GE(addr, HEAP_BASE);
+		EXPECT_GE(addr, last);
+		EXPECT_GT(pages, 0);
 		last = addr + pages * HEAP_PAGE;
 		inuse += pages * HEAP_PAGE;
 	}
-	CHECK_EQ(inuse, heap_stats(fd).heap_inuse);
+	EXPECT_EQ(heap_stats(self->fd).heap_inuse, inuse);
 	free(text);
 }
 
-static uint64_t fault(const char *name)
+static uint64_t fault(int id, const char *name)
 {
 	char *text = tree_read_heap(id, "faults");
 	uint64_t value = ~0ULL, n;
@@ -291,35 +324,35 @@ static uint64_t fault(const char *name)
 }
 
 /* Each mistake counts as what it is. */
-static void faults(void)
+TEST_F(debugfs, faults)
 {
 	uint64_t a, b;
 	int i;
 
-	setup();
-	CHECK_EQ(fault("double_free"), 0);
-	CHECK_EQ(fault("stray_free"), 0);
-	CHECK_EQ(fault("wild_free"), 0);
-	a = heap_new(fd, 100);
-	b = heap_new(fd, 100);
-	CHECK_RET(heap_free(fd, a), 0);
+	EXPECT_EQ(0, fault(self->id, "double_free"));
+	EXPECT_EQ(0, fault(self->id, "stray_free"));
+	EXPECT_EQ(0, fault(self->id, "wild_free"));
+	a = heap_new(self->fd, 100);
+	b = heap_new(self->fd, 100);
+	EXPECT_RET(0, heap_free(self->fd, a));
 	for (i = 0; i < 3; i++)
-		CHECK_RET(heap_free(fd, a), -EALREADY);
+		EXPECT_RET(-EALREADY, heap_free(self->fd, a));
 	for (i = 0; i < 4; i++)
-		CHECK_RET(heap_free(fd, b + 1), -EINVAL);
+		EXPECT_RET(-EINVAL, heap_free(self->fd, b + 1));
 	for (i = 0; i < 5; i++)
-		CHECK_RET(heap_free(fd, HEAP_BASE + 1 * GIB), -ENOENT);
-	CHECK_EQ(fault("double_free"), 3);
-	CHECK_EQ(fault("stray_free"), 4);
-	CHECK_EQ(fault("wild_free"), 5);
+		EXPECT_RET(-ENOENT, heap_free(self->fd, HEAP_BASE + 1 * GIB));
+	EXPECT_EQ(3, fault(self->id, "double_free"));
+	EXPECT_EQ(4, fault(self->id, "stray_free"));
+	EXPECT_EQ(5, fault(self->id, "wild_free"));
 	/* What is no mistake does not count. */
-	CHECK_RET(heap_free(fd, 0), 0);
-	CHECK_RET(heap_free(fd, GOALLOC_ZERO_ADDR), 0);
-	CHECK_RET(heap_free(fd, b), 0);
-	CHECK_EQ(fault("double_free") + fault("stray_free") + fault("wild_free"), 12);
+	EXPECT_RET(0, heap_free(self->fd, 0));
+	EXPECT_RET(0, heap_free(self->fd, GOALLOC_ZERO_ADDR));
+	EXPECT_RET(0, heap_free(self->fd, b));
+	EXPECT_EQ(12, fault(self->id, "double_free") + fault(self->id, "stray_free") +
+		      fault(self->id, "wild_free"));
 }
 
-static bool write_max(const char *text)
+static bool write_max(int id, const char *text)
 {
 	char path[128];
 	bool done;
@@ -334,146 +367,133 @@ static bool write_max(const char *text)
 }
 
 /* The hard limit: over it allocation fails, with nothing changed. */
-static void max(void)
+TEST_F(debugfs, max)
 {
 	struct goalloc_memstats before;
 	uint64_t addr;
 	char *text;
 
-	setup();
-	text = tree_read_heap(id, "max");
-	REQUIRE(text);
-	if (!CHECK_EQ(strtoull(text, NULL, 0), ~0ULL))
-		tap_note("max is %s", text);
+	text = tree_read_heap(self->id, "max");
+	ASSERT_NE(NULL, text);
+	EXPECT_EQ(~0ULL, strtoull(text, NULL, 0))
+		TH_LOG("max is %s", text);
 	free(text);
-	CHECK(write_max("1048576"));
-	text = tree_read_heap(id, "max");
-	CHECK(text && !strcmp(text, "1048576\n"));
+	EXPECT_TRUE(write_max(self->id, "1048576"));
+	text = tree_read_heap(self->id, "max");
+	ASSERT_NE(NULL, text);
+	EXPECT_STREQ("1048576\n", text);
 	free(text);
-	before = heap_stats(fd);
-	CHECK_RET(heap_alloc(fd, 2 * MIB, 0, &addr, NULL), -ENOMEM);
-	heap_check_unchanged(&before, fd);
-	CHECK_RET(heap_alloc(fd, 512 * KIB, 0, &addr, NULL), 0);
-	CHECK_RET(heap_free(fd, addr), 0);
-	CHECK(!write_max("much"));
-	CHECK(!write_max("-5"));
-	CHECK(write_max("18446744073709551615"));
-	CHECK_RET(heap_alloc(fd, 2 * MIB, 0, &addr, NULL), 0);
-	CHECK_RET(heap_free(fd, addr), 0);
+	before = heap_stats(self->fd);
+	EXPECT_RET(-ENOMEM, heap_alloc(self->fd, 2 * MIB, 0, &addr, NULL));
+	EXPECT_UNCHANGED(&before, self->fd);
+	EXPECT_RET(0, heap_alloc(self->fd, 512 * KIB, 0, &addr, NULL));
+	EXPECT_RET(0, heap_free(self->fd, addr));
+	EXPECT_FALSE(write_max(self->id, "much"));
+	EXPECT_FALSE(write_max(self->id, "-5"));
+	EXPECT_TRUE(write_max(self->id, "18446744073709551615"));
+	EXPECT_RET(0, heap_alloc(self->fd, 2 * MIB, 0, &addr, NULL));
+	EXPECT_RET(0, heap_free(self->fd, addr));
 }
 
 /* Debugging is not for everybody: nothing of the tree is open to others. */
-static void modes(void)
+TEST_F(debugfs, modes)
 {
 	struct dirent *entry;
 	struct stat st;
 	char path[512];
 	DIR *dir;
 
-	setup();
-	snprintf(path, sizeof(path), TREE "/heaps/%d", id);
+	snprintf(path, sizeof(path), TREE "/heaps/%d", self->id);
 	dir = opendir(path);
-	REQUIRE(dir);
+	ASSERT_NE(NULL, dir);
 	while ((entry = readdir(dir))) {
 		if (entry->d_name[0] == '.' || entry->d_type == DT_DIR)
 			continue;
-		snprintf(path, sizeof(path), TREE "/heaps/%d/%s", id, entry->d_name);
-		if (!CHECK(!stat(path, &st) && !(st.st_mode & 0077)))
-			tap_note("%s has mode %o", path, st.st_mode & 07777);
+		snprintf(path, sizeof(path), TREE "/heaps/%d/%s", self->id, entry->d_name);
+		ASSERT_RET(0, IO_RET(stat(path, &st)));
+		EXPECT_EQ(0, st.st_mode & 0077)
+			TH_LOG("%s has mode %o", path, st.st_mode & 07777);
 	}
 	closedir(dir);
 }
 
 /* Files held open and read while the heap goes: an error, and no more than that. */
-static void read_after_close(void)
+TEST_F(debugfs, read_after_close)
 {
 	static const char * const names[] = {
-		"name", "summary", "spans", "mcache", "faults", "memstats/alloc",
+		"name", "summary", "spans", "mcache", "faults", "memstats/alloc", "limit",
+		"max", "gc_percent",
 	};
 	int files[ARRAY_SIZE(names)];
 	char path[128], buf[64];
 	size_t i;
 
-	setup();
-	use_heap();
+	use_heap(_metadata, self->fd);
 	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		snprintf(path, sizeof(path), TREE "/heaps/%d/%s", id, names[i]);
+		snprintf(path, sizeof(path), TREE "/heaps/%d/%s", self->id, names[i]);
 		files[i] = open(path, O_RDONLY | O_CLOEXEC);
-		CHECK(files[i] >= 0);
-		CHECK(read(files[i], buf, 4) > 0);
+		EXPECT_GE(files[i], 0)
+			TH_LOG("%s: %s", path, errno_name(IO_RET(files[i])));
+		EXPECT_GT(read(files[i], buf, 4), 0)
+			TH_LOG("%s", path);
 	}
-	heap_close(fd);
+	EXPECT_RET(0, IO_RET(close(self->fd)));
+	self->fd = -1;
 	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		CHECK(read(files[i], buf, sizeof(buf)) <= 0);
+		EXPECT_LE(read(files[i], buf, sizeof(buf)), 0);
 		close(files[i]);
 	}
 }
 
-static bool churning;
+struct churn {
+	struct __test_metadata *_metadata;
+	int fd;
+	bool on;
+};
 
 static void *churn(void *arg)
 {
 	uint64_t state = 1, addr[200] = { 0 };
+	struct churn *c = arg;
+	struct __test_metadata *_metadata = c->_metadata;
 	unsigned long ops = 0;
 
-	(void)arg;
-	while (__atomic_load_n(&churning, __ATOMIC_RELAXED)) {
+	while (__atomic_load_n(&c->on, __ATOMIC_RELAXED)) {
 		size_t i = rnd_below(&state, ARRAY_SIZE(addr));
 
-		CHECK_RET(heap_free(fd, addr[i]), 0);
-		addr[i] = heap_new(fd, rnd_size(&state, 20));
+		EXPECT_RET(0, heap_free(c->fd, addr[i]));
+		addr[i] = heap_new(c->fd, rnd_size(&state, 20));
 		ops++;
 	}
-	tap_note("%lu objects made meanwhile", ops);
+	TH_LOG("%lu objects made meanwhile", ops);
 	return NULL;
 }
 
 /* Reading while everything moves: no crash, no file that fails or never ends. */
-static void read_while_busy(void)
+TEST_F_TIMEOUT(debugfs, read_while_busy, LONG_TEST)
 {
 	static const char * const names[] = {
 		"summary", "metrics", "size_classes", "mcache", "mcentral", "spans", "arenas",
 		"pagealloc", "faults", "memstats/by_size",
 	};
-	double end = tap_seconds() + 1.5;
+	struct churn c = { ._metadata = _metadata, .fd = self->fd, .on = true };
+	double end = seconds() + 1.5;
 	unsigned int reads = 0;
 	pthread_t thread;
 
-	setup();
-	use_heap();
-	churning = true;
-	REQUIRE(!pthread_create(&thread, NULL, churn, NULL));
-	while (tap_seconds() < end) {
+	use_heap(_metadata, self->fd);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, churn, &c));
+	while (seconds() < end) {
 		const char *name = names[reads++ % ARRAY_SIZE(names)];
-		char *text = tree_read_heap(id, name);
+		char *text = tree_read_heap(self->id, name);
 
-		if (!CHECK(text && lines(text) > 1))
-			tap_note("%s", name);
+		EXPECT_GT(lines(text), 1)
+			TH_LOG("%s", name);
 		free(text);
 	}
-	churning = false;
+	__atomic_store_n(&c.on, false, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
-	tap_note("%u files read", reads);
+	TH_LOG("%u files read", reads);
 }
 
-static const struct tap_test tests[] = {
-	TEST(version),
-	TEST(kernel_heap),
-	TEST(comes_and_goes),
-	TEST(memstats_files),
-	TEST(summary_is_memstats),
-	TEST(by_size),
-	TEST(metrics),
-	TEST(tables),
-	TEST(spans),
-	TEST(faults),
-	TEST(max),
-	TEST(modes),
-	TEST(read_after_close),
-	TEST(read_while_busy),
-};
-
-int main(void)
-{
-	return tap_run(tests, ARRAY_SIZE(tests), heap_close_all);
-}
+TEST_HARNESS_MAIN

@@ -2,17 +2,31 @@
 /*
  * /dev/goalloc for the tests: the ioctls as functions that return 0 or a
  * negative errno, and objects with contents that can be checked.
+ *
+ * What begins with EXPECT_ or ASSERT_ here, heap_open(), heap_new() and
+ * heap_stats() check like the harness's own macros, and like those want a
+ * _metadata where they are used: a function that tests call has it as its
+ * first argument, a thread finds it in what it was started with. They are
+ * macros so that a failure is told with the line of the test.
+ *
+ * Any thread may use EXPECT_*(): that a test failed is never forgotten. But
+ * the harness has one flag for all threads that tells whether to print the
+ * words after a failed EXPECT_*(), so those may be missing or be printed twice;
+ * EXPECT_RET() does not use it. ASSERT_*() is for the test's first thread.
  */
 #ifndef HEAP_H
 #define HEAP_H
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <kselftest_harness.h>
 #include <linux/goalloc.h>
 #include <sched.h>
+#include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
-#include "tap.h"
+#include <time.h>
 
 #define HEAP_DEVICE	"/dev/goalloc"
 #define HEAP_BASE	0xc000000000ULL
@@ -24,41 +38,54 @@
 #define MIB		(1024 * KIB)
 #define GIB		(1024 * MIB)
 
-/* Files that a test opened; closed when it ends. */
-static int heap_files[1024];
-static size_t heap_nfiles;
+/*
+ * Seconds for a test that works for long, in a kernel that checks every step
+ * of it on a processor that is emulated and not ours alone.
+ */
+#define LONG_TEST	120
 
-static inline int heap_open(void)
+/* What a call that returns a number or -1 and errno came to: 0 or a negative errno. */
+#define IO_RET(call)	((call) < 0 ? -errno : 0)
+
+static inline const char *errno_name(long ret)
 {
-	int fd = open(HEAP_DEVICE, O_RDWR | O_CLOEXEC);
+	const char *name = ret < 0 ? strerrorname_np(-ret) : NULL;
 
-	if (fd < 0)
-		tap_bail_out("%s: %s", HEAP_DEVICE, strerror(errno));
-	if (heap_nfiles < ARRAY_SIZE(heap_files))
-		heap_files[heap_nfiles++] = fd;
-	return fd;
+	return name ? name : ret < 0 ? "an unknown errno" : "success";
 }
 
-/* Closes a file, and forgets that it was open. */
-static inline void heap_close(int fd)
-{
-	size_t i;
+/*
+ * Expects 0 or a negative errno of a call, and names both when another comes.
+ * Is true if it came. One expression, unlike the harness's macros.
+ */
+#define EXPECT_RET(wanted, call) ({					\
+	long _wanted = (wanted), _ret = (call);				\
+									\
+	if (_ret != _wanted) {						\
+		TH_LOG("%s gave %ld (%s), not %ld (%s)", #call, _ret,	\
+		       errno_name(_ret), _wanted, errno_name(_wanted));	\
+		_metadata->exit_code = KSFT_FAIL;			\
+	}								\
+	_ret == _wanted;						\
+})
 
-	for (i = 0; i < heap_nfiles; i++)
-		if (heap_files[i] == fd)
-			heap_files[i] = heap_files[--heap_nfiles];
-	close(fd);
-}
+/* As EXPECT_RET(), and ends the test if it did not come. */
+#define ASSERT_RET(wanted, call) do {					\
+	if (!EXPECT_RET(wanted, call))					\
+		__bail(1, _metadata);					\
+} while (0)
 
-static inline void heap_close_all(void)
-{
-	while (heap_nfiles)
-		close(heap_files[--heap_nfiles]);
-}
+/* A new heap's file. */
+#define heap_open() ({							\
+	int _fd = open(HEAP_DEVICE, O_RDWR | O_CLOEXEC);		\
+									\
+	ASSERT_RET(0, IO_RET(_fd));					\
+	_fd;								\
+})
 
 static inline long heap_ioctl(int fd, unsigned long cmd, void *arg)
 {
-	return ioctl(fd, cmd, arg) < 0 ? -errno : 0;
+	return IO_RET(ioctl(fd, cmd, arg));
 }
 
 /* Allocates; @usable may be NULL. */
@@ -82,14 +109,13 @@ static inline long heap_alloc(int fd, uint64_t bytes, uint32_t flags, uint64_t *
 	return heap_alloc_aligned(fd, bytes, 0, flags, addr, usable);
 }
 
-/* The address, or 0 and a failed check. */
-static inline uint64_t heap_new(int fd, uint64_t bytes)
-{
-	uint64_t addr;
-
-	tap_check_ret(heap_alloc(fd, bytes, 0, &addr, NULL), 0, "ALLOC", __FILE__, __LINE__);
-	return addr;
-}
+/* The address of a new object, or 0 and a failed check. */
+#define heap_new(fd, bytes) ({						\
+	uint64_t _new;							\
+									\
+	EXPECT_RET(0, heap_alloc(fd, bytes, 0, &_new, NULL));		\
+	_new;								\
+})
 
 static inline long heap_free(int fd, uint64_t addr)
 {
@@ -107,35 +133,41 @@ static inline long heap_query(int fd, uint64_t addr, struct goalloc_query *q)
 	return heap_ioctl(fd, GOALLOC_IOC_QUERY, q);
 }
 
-static inline struct goalloc_memstats heap_stats(int fd)
-{
-	struct goalloc_memstats ms = { .size = sizeof(ms) };
-
-	tap_check_ret(heap_ioctl(fd, GOALLOC_IOC_MEMSTATS, &ms), 0, "MEMSTATS", __FILE__,
-		      __LINE__);
-	return ms;
-}
+/* The books. */
+#define heap_stats(fd) ({						\
+	struct goalloc_memstats _ms = { .size = sizeof(_ms) };		\
+									\
+	EXPECT_RET(0, heap_ioctl(fd, GOALLOC_IOC_MEMSTATS, &_ms));	\
+	_ms;								\
+})
 
 /* Nothing lives: what must be so of a heap whose objects are all freed. */
-static inline void heap_check_empty(int fd)
+#define EXPECT_EMPTY(fd) do {						\
+	struct goalloc_memstats _now = heap_stats(fd);			\
+									\
+	EXPECT_EQ(0, _now.heap_objects);				\
+	EXPECT_EQ(0, _now.mallocs - _now.frees);			\
+	EXPECT_EQ(0, _now.heap_alloc);					\
+} while (0)
+
+/* A look at the books since another, between which nothing may have changed. */
+#define EXPECT_UNCHANGED(before, fd) do {				\
+	const struct goalloc_memstats *_then = (before);		\
+	struct goalloc_memstats _now = heap_stats(fd);			\
+									\
+	EXPECT_EQ(_then->mallocs, _now.mallocs);			\
+	EXPECT_EQ(_then->frees, _now.frees);				\
+	EXPECT_EQ(_then->heap_objects, _now.heap_objects);		\
+	EXPECT_EQ(_then->heap_alloc, _now.heap_alloc);			\
+	EXPECT_EQ(_then->heap_inuse, _now.heap_inuse);			\
+} while (0)
+
+static inline double seconds(void)
 {
-	struct goalloc_memstats ms = heap_stats(fd);
+	struct timespec now;
 
-	CHECK_EQ(ms.heap_objects, 0);
-	CHECK_EQ(ms.mallocs - ms.frees, 0);
-	CHECK_EQ(ms.heap_alloc, 0);
-}
-
-/* Two looks at the books between which nothing may have changed. */
-static inline void heap_check_unchanged(const struct goalloc_memstats *before, int fd)
-{
-	struct goalloc_memstats after = heap_stats(fd);
-
-	CHECK_EQ(after.mallocs, before->mallocs);
-	CHECK_EQ(after.frees, before->frees);
-	CHECK_EQ(after.heap_objects, before->heap_objects);
-	CHECK_EQ(after.heap_alloc, before->heap_alloc);
-	CHECK_EQ(after.heap_inuse, before->heap_inuse);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec / 1e9;
 }
 
 /* Random numbers: splitmix64. The seed is printed, and taken from $SEED. */
@@ -153,14 +185,13 @@ static inline uint64_t rnd_below(uint64_t *state, uint64_t below)
 	return rnd(state) % below;
 }
 
-static inline uint64_t rnd_seed(void)
-{
-	const char *given = getenv("SEED");
-	uint64_t seed = given ? strtoull(given, NULL, 0) : 20241122;
-
-	tap_note("seed %" PRIu64 " (SEED=... for another)", seed);
-	return seed;
-}
+#define rnd_seed() ({							\
+	const char *_given = getenv("SEED");				\
+	uint64_t _seed = _given ? strtoull(_given, NULL, 0) : 20241122;	\
+									\
+	TH_LOG("seed %" PRIu64 " (SEED=... for another)", _seed);	\
+	_seed;								\
+})
 
 /* 1 to 2^bits bytes, each power of two as likely as another. */
 static inline uint64_t rnd_size(uint64_t *state, unsigned int bits)

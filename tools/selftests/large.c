@@ -6,7 +6,21 @@
 #define _GNU_SOURCE
 #include "heap.h"
 
-static int fd;
+FIXTURE(large)
+{
+	int fd;
+};
+
+FIXTURE_SETUP(large)
+{
+	self->fd = heap_open();
+}
+
+FIXTURE_TEARDOWN(large)
+{
+	if (self->fd >= 0)
+		EXPECT_RET(0, IO_RET(close(self->fd)));
+}
 
 static uint64_t round_up(uint64_t n, uint64_t to)
 {
@@ -14,7 +28,7 @@ static uint64_t round_up(uint64_t n, uint64_t to)
 }
 
 /* Whole pages, a span for each. */
-static void whole_pages(void)
+TEST_F(large, whole_pages)
 {
 	static const uint64_t sizes[] = {
 		MAX_SMALL + 1, 5 * HEAP_PAGE - 1, 5 * HEAP_PAGE, 5 * HEAP_PAGE + 1, 100000,
@@ -26,56 +40,54 @@ static void whole_pages(void)
 	uint64_t inuse = 0;
 	size_t i;
 
-	fd = heap_open();
 	for (i = 0; i < ARRAY_SIZE(objs); i++) {
 		uint64_t bytes = sizes[i / 2];
 		uint32_t scan = i % 2 ? GOALLOC_SCAN : 0;
 
-		REQUIRE(CHECK_RET(heap_alloc(fd, bytes, scan, &objs[i].addr, &objs[i].usable), 0));
+		ASSERT_RET(0, heap_alloc(self->fd, bytes, scan, &objs[i].addr, &objs[i].usable));
 		objs[i].bytes = objs[i].usable;
-		CHECK_EQ(objs[i].usable, round_up(bytes, HEAP_PAGE));
-		CHECK_EQ(objs[i].addr % HEAP_PAGE, 0);
-		REQUIRE(CHECK_RET(heap_query(fd, objs[i].addr + bytes - 1, &q), 0));
-		CHECK_EQ(q.base, objs[i].addr);
-		CHECK_EQ(q.usable, objs[i].usable);
-		CHECK_EQ(q.span_base, objs[i].addr);
-		CHECK_EQ(q.span_pages, objs[i].usable / HEAP_PAGE);
-		CHECK_EQ(q.spanclass, !scan);
-		CHECK_EQ(q.state, GOALLOC_QUERY_LIVE);
+		EXPECT_EQ(round_up(bytes, HEAP_PAGE), objs[i].usable);
+		EXPECT_EQ(0, objs[i].addr % HEAP_PAGE);
+		ASSERT_RET(0, heap_query(self->fd, objs[i].addr + bytes - 1, &q));
+		EXPECT_EQ(objs[i].addr, q.base);
+		EXPECT_EQ(objs[i].usable, q.usable);
+		EXPECT_EQ(objs[i].addr, q.span_base);
+		EXPECT_EQ(objs[i].usable / HEAP_PAGE, q.span_pages);
+		EXPECT_EQ(!scan, q.spanclass);
+		EXPECT_EQ(GOALLOC_QUERY_LIVE, q.state);
 		inuse += objs[i].usable;
-		CHECK_EQ(heap_stats(fd).heap_inuse, inuse);
-		CHECK_EQ(heap_stats(fd).heap_alloc, inuse);
+		EXPECT_EQ(inuse, heap_stats(self->fd).heap_inuse);
+		EXPECT_EQ(inuse, heap_stats(self->fd).heap_alloc);
 	}
-	CHECK_EQ(obj_overlaps(objs, ARRAY_SIZE(objs)), 0);
+	EXPECT_EQ(0, obj_overlaps(objs, ARRAY_SIZE(objs)));
 	for (i = 0; i < ARRAY_SIZE(objs); i++) {
-		CHECK_RET(heap_free(fd, objs[i].addr), 0);
+		EXPECT_RET(0, heap_free(self->fd, objs[i].addr));
 		inuse -= objs[i].usable;
-		CHECK_EQ(heap_stats(fd).heap_inuse, inuse);
+		EXPECT_EQ(inuse, heap_stats(self->fd).heap_inuse);
 	}
-	heap_check_empty(fd);
+	EXPECT_EMPTY(self->fd);
 }
 
 /* Every byte of an object that crosses arenas. */
-static void contents(void)
+TEST_F_TIMEOUT(large, contents, LONG_TEST)
 {
 	uint64_t a, b;
 
-	fd = heap_open();
-	a = heap_new(fd, 96 * MIB);
-	b = heap_new(fd, 5 * MIB + 123);
-	REQUIRE(a && b);
-	CHECK(obj_write(fd, a, 96 * MIB, 1));
-	CHECK(obj_write(fd, b, 5 * MIB + 123, 2));
-	CHECK(obj_is(fd, a, 96 * MIB, 1));
-	CHECK(obj_is(fd, b, 5 * MIB + 123, 2));
-	CHECK_RET(heap_free(fd, a), 0);
-	CHECK(obj_is(fd, b, 5 * MIB + 123, 2));
-	CHECK_RET(heap_free(fd, b), 0);
-	heap_check_empty(fd);
+	a = heap_new(self->fd, 96 * MIB);
+	b = heap_new(self->fd, 5 * MIB + 123);
+	ASSERT_TRUE(a && b);
+	EXPECT_TRUE(obj_write(self->fd, a, 96 * MIB, 1));
+	EXPECT_TRUE(obj_write(self->fd, b, 5 * MIB + 123, 2));
+	EXPECT_TRUE(obj_is(self->fd, a, 96 * MIB, 1));
+	EXPECT_TRUE(obj_is(self->fd, b, 5 * MIB + 123, 2));
+	EXPECT_RET(0, heap_free(self->fd, a));
+	EXPECT_TRUE(obj_is(self->fd, b, 5 * MIB + 123, 2));
+	EXPECT_RET(0, heap_free(self->fd, b));
+	EXPECT_EMPTY(self->fd);
 }
 
 /* Freed with data in it, handed out again: zero. */
-static void zeroed_on_reuse(void)
+TEST_F_TIMEOUT(large, zeroed_on_reuse, LONG_TEST)
 {
 	static const uint64_t sizes[] = { 40000, 1 * MIB, 6 * MIB };
 	uint64_t addr, again;
@@ -83,26 +95,25 @@ static void zeroed_on_reuse(void)
 	size_t k;
 	int i;
 
-	fd = heap_open();
 	for (k = 0; k < ARRAY_SIZE(sizes); k++) {
 		for (i = 0; i < 4; i++) {
-			addr = heap_new(fd, sizes[k]);
-			REQUIRE(addr);
-			CHECK(obj_write(fd, addr, sizes[k], i));
-			CHECK_RET(heap_free(fd, addr), 0);
+			addr = heap_new(self->fd, sizes[k]);
+			ASSERT_TRUE(addr);
+			EXPECT_TRUE(obj_write(self->fd, addr, sizes[k], i));
+			EXPECT_RET(0, heap_free(self->fd, addr));
 			/* Another size over the same pages. */
-			again = heap_new(fd, sizes[k] + HEAP_PAGE);
-			REQUIRE(again);
+			again = heap_new(self->fd, sizes[k] + HEAP_PAGE);
+			ASSERT_TRUE(again);
 			reused |= again == addr;
-			CHECK(obj_is_zero(fd, again, sizes[k] + HEAP_PAGE));
-			CHECK_RET(heap_free(fd, again), 0);
+			EXPECT_TRUE(obj_is_zero(self->fd, again, sizes[k] + HEAP_PAGE));
+			EXPECT_RET(0, heap_free(self->fd, again));
 		}
 	}
-	CHECK(reused);
-	heap_check_empty(fd);
+	EXPECT_TRUE(reused);
+	EXPECT_EMPTY(self->fd);
 }
 
-static void mistakes(void)
+TEST_F(large, mistakes)
 {
 	static const uint64_t offsets[] = {
 		1, 8, 16, 4096, HEAP_PAGE, 1 * MIB, 2 * MIB, 4 * MIB, 8 * MIB - 1,
@@ -112,180 +123,160 @@ static void mistakes(void)
 	size_t i;
 	long ret;
 
-	fd = heap_open();
-	addr = heap_new(fd, 8 * MIB);
-	other = heap_new(fd, 8 * MIB);
-	REQUIRE(addr && other);
-	before = heap_stats(fd);
+	addr = heap_new(self->fd, 8 * MIB);
+	other = heap_new(self->fd, 8 * MIB);
+	ASSERT_TRUE(addr && other);
+	before = heap_stats(self->fd);
 	for (i = 0; i < ARRAY_SIZE(offsets); i++)
-		CHECK_RET(heap_free(fd, addr + offsets[i]), -EINVAL);
-	heap_check_unchanged(&before, fd);
-	CHECK_RET(heap_free(fd, addr), 0);
-	before = heap_stats(fd);
+		EXPECT_RET(-EINVAL, heap_free(self->fd, addr + offsets[i]));
+	EXPECT_UNCHANGED(&before, self->fd);
+	EXPECT_RET(0, heap_free(self->fd, addr));
+	before = heap_stats(self->fd);
 	/* Its span may have gone back to the page heap by now, or not yet. */
-	ret = heap_free(fd, addr);
-	CHECK(ret == -EALREADY || ret == -ENOENT);
-	ret = heap_free(fd, addr + HEAP_PAGE);
-	CHECK(ret == -EINVAL || ret == -ENOENT);
-	heap_check_unchanged(&before, fd);
-	CHECK_RET(heap_free(fd, other), 0);
-	heap_check_empty(fd);
+	ret = heap_free(self->fd, addr);
+	EXPECT_TRUE(ret == -EALREADY || ret == -ENOENT)
+		TH_LOG("it gave %ld (%s)", ret, errno_name(ret));
+	ret = heap_free(self->fd, addr + HEAP_PAGE);
+	EXPECT_TRUE(ret == -EINVAL || ret == -ENOENT)
+		TH_LOG("it gave %ld (%s)", ret, errno_name(ret));
+	EXPECT_UNCHANGED(&before, self->fd);
+	EXPECT_RET(0, heap_free(self->fd, other));
+	EXPECT_EMPTY(self->fd);
 }
 
 /* What is not touched takes tables only. */
-static void untouched(void)
+TEST_F(large, untouched)
 {
 	uint64_t bytes = 512 * MIB, free_before, free_after, addr;
 	struct goalloc_memstats before, after;
 
-	fd = heap_open();
-	before = heap_stats(fd);
+	before = heap_stats(self->fd);
 	free_before = memory_free();
-	addr = heap_new(fd, bytes);
-	REQUIRE(addr);
+	addr = heap_new(self->fd, bytes);
+	ASSERT_TRUE(addr);
 	free_after = memory_free();
-	after = heap_stats(fd);
-	CHECK_EQ(after.heap_inuse, bytes);
-	CHECK_EQ(after.heap_inuse + after.heap_idle, after.heap_sys);
-	tap_note("free memory fell by %lld KiB, gc_sys grew by %llu KiB",
-		 ((long long)free_before - (long long)free_after) / 1024,
-		 (unsigned long long)(after.gc_sys - before.gc_sys) / 1024);
-	CHECK(free_after + 4 * MIB > free_before);
-	CHECK(after.gc_sys - before.gc_sys < 4 * MIB);
-	CHECK_RET(heap_free(fd, addr), 0);
-	heap_check_empty(fd);
+	after = heap_stats(self->fd);
+	EXPECT_EQ(bytes, after.heap_inuse);
+	EXPECT_EQ(after.heap_sys, after.heap_inuse + after.heap_idle);
+	TH_LOG("free memory fell by %lld KiB, gc_sys grew by %llu KiB",
+	       ((long long)free_before - (long long)free_after) / 1024,
+	       (unsigned long long)(after.gc_sys - before.gc_sys) / 1024);
+	EXPECT_GT(free_after + 4 * MIB, free_before);
+	EXPECT_LT(after.gc_sys - before.gc_sys, 4 * MIB);
+	EXPECT_RET(0, heap_free(self->fd, addr));
+	EXPECT_EMPTY(self->fd);
 }
 
 /* What is touched takes the pages touched. */
-static void partly_touched(void)
+TEST_F_TIMEOUT(large, partly_touched, LONG_TEST)
 {
 	uint64_t bytes = 512 * MIB, free_before, addr, off;
 	char page[4096];
 
-	fd = heap_open();
-	addr = heap_new(fd, bytes);
-	REQUIRE(addr);
+	addr = heap_new(self->fd, bytes);
+	ASSERT_TRUE(addr);
 	free_before = memory_free();
 	for (off = 0; off + 5000 <= bytes; off += 3 * MIB + 1111)
-		CHECK(obj_write(fd, addr + off, 5000, off));
-	CHECK(obj_write(fd, addr + bytes - 100, 100, 1));
-	CHECK(memory_free() + 8 * MIB > free_before);
+		EXPECT_TRUE(obj_write(self->fd, addr + off, 5000, off));
+	EXPECT_TRUE(obj_write(self->fd, addr + bytes - 100, 100, 1));
+	EXPECT_GT(memory_free() + 8 * MIB, free_before);
 	for (off = 0; off + 5000 <= bytes; off += 3 * MIB + 1111) {
-		CHECK(obj_is(fd, addr + off, 5000, off));
-		CHECK(obj_is_zero(fd, addr + off + 5000, 100));
-		CHECK_EQ(pread(fd, page, sizeof(page), addr + off + 1 * MIB), sizeof(page));
-		CHECK(is_zero(page, sizeof(page)));
+		EXPECT_TRUE(obj_is(self->fd, addr + off, 5000, off));
+		EXPECT_TRUE(obj_is_zero(self->fd, addr + off + 5000, 100));
+		EXPECT_EQ(sizeof(page), pread(self->fd, page, sizeof(page), addr + off + 1 * MIB));
+		EXPECT_TRUE(is_zero(page, sizeof(page)));
 	}
-	CHECK(obj_is(fd, addr + bytes - 100, 100, 1));
-	CHECK_RET(heap_free(fd, addr), 0);
-	heap_check_empty(fd);
+	EXPECT_TRUE(obj_is(self->fd, addr + bytes - 100, 100, 1));
+	EXPECT_RET(0, heap_free(self->fd, addr));
+	EXPECT_EMPTY(self->fd);
 }
 
 /* Touched, freed, closed: the machine has its memory again. */
-static void memory_comes_back(void)
+TEST_F_TIMEOUT(large, memory_comes_back, LONG_TEST)
 {
 	uint64_t bytes = 128 * MIB, before = memory_free(), addr;
 	int wait;
 
-	fd = heap_open();
-	addr = heap_new(fd, bytes);
-	REQUIRE(addr);
-	CHECK(obj_write(fd, addr, bytes, 3));
-	CHECK(memory_free() + bytes / 2 < before);
-	heap_close(fd);
+	addr = heap_new(self->fd, bytes);
+	ASSERT_TRUE(addr);
+	EXPECT_TRUE(obj_write(self->fd, addr, bytes, 3));
+	EXPECT_LT(memory_free() + bytes / 2, before);
+	EXPECT_RET(0, IO_RET(close(self->fd)));
+	self->fd = -1;
 	for (wait = 0; wait < 50 && memory_free() + 4 * MIB < before; wait++)
 		usleep(100000);
-	tap_note("it is back within %lld KiB",
-		 ((long long)before - (long long)memory_free()) / 1024);
-	CHECK(memory_free() + 4 * MIB > before);
+	TH_LOG("it is back within %lld KiB",
+	       ((long long)before - (long long)memory_free()) / 1024);
+	EXPECT_GT(memory_free() + 4 * MIB, before);
 }
 
 /* Far apart in the address space; the holes between are filled again. */
-static void many_gigabytes(void)
+TEST_F_TIMEOUT(large, many_gigabytes, LONG_TEST)
 {
 	uint64_t addr[12], again;
 	size_t i;
 
-	fd = heap_open();
 	for (i = 0; i < ARRAY_SIZE(addr); i++) {
-		addr[i] = heap_new(fd, 2 * GIB);
-		REQUIRE(addr[i]);
-		CHECK(i == 0 || addr[i] != addr[i - 1]);
-		CHECK(obj_write(fd, addr[i] + i * 100 * MIB, 1000, i));
+		addr[i] = heap_new(self->fd, 2 * GIB);
+		ASSERT_TRUE(addr[i]);
+		EXPECT_TRUE(i == 0 || addr[i] != addr[i - 1]);
+		EXPECT_TRUE(obj_write(self->fd, addr[i] + i * 100 * MIB, 1000, i));
 	}
 	for (i = 0; i < ARRAY_SIZE(addr); i += 2)
-		CHECK_RET(heap_free(fd, addr[i]), 0);
+		EXPECT_RET(0, heap_free(self->fd, addr[i]));
 	for (i = 1; i < ARRAY_SIZE(addr); i += 2)
-		CHECK(obj_is(fd, addr[i] + i * 100 * MIB, 1000, i));
+		EXPECT_TRUE(obj_is(self->fd, addr[i] + i * 100 * MIB, 1000, i));
 	/* First fit: the lowest hole, and nothing of what was in it. */
-	again = heap_new(fd, 1 * GIB);
-	CHECK_EQ(again, addr[0]);
-	CHECK(obj_is_zero(fd, again, 1000));
-	CHECK_RET(heap_free(fd, again), 0);
+	again = heap_new(self->fd, 1 * GIB);
+	EXPECT_EQ(addr[0], again);
+	EXPECT_TRUE(obj_is_zero(self->fd, again, 1000));
+	EXPECT_RET(0, heap_free(self->fd, again));
 	for (i = 1; i < ARRAY_SIZE(addr); i += 2)
-		CHECK_RET(heap_free(fd, addr[i]), 0);
-	heap_check_empty(fd);
+		EXPECT_RET(0, heap_free(self->fd, addr[i]));
+	EXPECT_EMPTY(self->fd);
 }
 
 /*
  * All of the address space at once. Its tables alone are some 100 MiB, so
  * there may be no memory for them; either way the heap goes on as before.
  */
-static void whole_address_space(void)
+TEST_F_TIMEOUT(large, whole_address_space, LONG_TEST)
 {
 	uint64_t addr, small;
 	long ret;
 
 	if (slow_kernel())
-		SKIP("a kernel with checkers in it takes minutes");
+		SKIP(return, "a kernel with checkers in it takes minutes");
 	if (meminfo("MemAvailable") < 640 * MIB)
-		SKIP("too little memory to try");
-	fd = heap_open();
-	ret = heap_alloc(fd, HEAP_MAX, 0, &addr, NULL);
-	CHECK(ret == 0 || ret == -ENOMEM);
-	tap_note("1 TiB: %s", tap_errno_name(ret));
+		SKIP(return, "too little memory to try");
+	ret = heap_alloc(self->fd, HEAP_MAX, 0, &addr, NULL);
+	TH_LOG("1 TiB: %s", errno_name(ret));
+	EXPECT_TRUE(ret == 0 || ret == -ENOMEM);
 	if (!ret) {
-		CHECK_EQ(addr, HEAP_BASE);
-		CHECK(obj_write(fd, addr + HEAP_MAX - 100, 100, 1));
-		CHECK(obj_is(fd, addr + HEAP_MAX - 100, 100, 1));
-		CHECK_RET(heap_alloc(fd, 1, 0, &small, NULL), -ENOMEM);
-		CHECK_RET(heap_free(fd, addr), 0);
+		EXPECT_EQ(HEAP_BASE, addr);
+		EXPECT_TRUE(obj_write(self->fd, addr + HEAP_MAX - 100, 100, 1));
+		EXPECT_TRUE(obj_is(self->fd, addr + HEAP_MAX - 100, 100, 1));
+		EXPECT_RET(-ENOMEM, heap_alloc(self->fd, 1, 0, &small, NULL));
+		EXPECT_RET(0, heap_free(self->fd, addr));
 	}
-	heap_check_empty(fd);
-	small = heap_new(fd, 100);
-	CHECK(obj_write(fd, small, 100, 2));
-	CHECK(obj_is(fd, small, 100, 2));
-	CHECK_RET(heap_free(fd, small), 0);
+	EXPECT_EMPTY(self->fd);
+	small = heap_new(self->fd, 100);
+	EXPECT_TRUE(obj_write(self->fd, small, 100, 2));
+	EXPECT_TRUE(obj_is(self->fd, small, 100, 2));
+	EXPECT_RET(0, heap_free(self->fd, small));
 }
 
-static void too_large(void)
+TEST_F(large, too_large)
 {
 	uint64_t addr;
 
-	fd = heap_open();
-	CHECK_RET(heap_alloc(fd, HEAP_MAX + 1, 0, &addr, NULL), -EFBIG);
-	CHECK_RET(heap_alloc(fd, 1ULL << 63, 0, &addr, NULL), -EFBIG);
-	CHECK_RET(heap_alloc(fd, ~0ULL, 0, &addr, NULL), -EFBIG);
-	heap_new(fd, 1);
-	CHECK_RET(heap_alloc(fd, HEAP_MAX, 0, &addr, NULL), -ENOMEM);
-	CHECK_RET(heap_alloc(fd, HEAP_MAX + 1, 0, &addr, NULL), -EFBIG);
-	CHECK_EQ(heap_stats(fd).heap_objects, 1);
+	EXPECT_RET(-EFBIG, heap_alloc(self->fd, HEAP_MAX + 1, 0, &addr, NULL));
+	EXPECT_RET(-EFBIG, heap_alloc(self->fd, 1ULL << 63, 0, &addr, NULL));
+	EXPECT_RET(-EFBIG, heap_alloc(self->fd, ~0ULL, 0, &addr, NULL));
+	heap_new(self->fd, 1);
+	EXPECT_RET(-ENOMEM, heap_alloc(self->fd, HEAP_MAX, 0, &addr, NULL));
+	EXPECT_RET(-EFBIG, heap_alloc(self->fd, HEAP_MAX + 1, 0, &addr, NULL));
+	EXPECT_EQ(1, heap_stats(self->fd).heap_objects);
 }
 
-static const struct tap_test tests[] = {
-	TEST(whole_pages),
-	TEST(contents),
-	TEST(zeroed_on_reuse),
-	TEST(mistakes),
-	TEST(untouched),
-	TEST(partly_touched),
-	TEST(memory_comes_back),
-	TEST(many_gigabytes),
-	TEST(whole_address_space),
-	TEST(too_large),
-};
-
-int main(void)
-{
-	return tap_run(tests, ARRAY_SIZE(tests), heap_close_all);
-}
+TEST_HARNESS_MAIN

@@ -24,7 +24,20 @@ static const struct {
 	{ 28672, 7 }, { 32768, 4 },
 };
 
-static int fd;
+FIXTURE(objects)
+{
+	int fd;
+};
+
+FIXTURE_SETUP(objects)
+{
+	self->fd = heap_open();
+}
+
+FIXTURE_TEARDOWN(objects)
+{
+	EXPECT_RET(0, IO_RET(close(self->fd)));
+}
 
 static bool pow2(uint64_t n)
 {
@@ -32,92 +45,89 @@ static bool pow2(uint64_t n)
 }
 
 /* Every size class, its smallest object and its largest. */
-static void size_classes(void)
+TEST_F(objects, size_classes)
 {
 	uint64_t addr, usable, smallest = TINY_BLOCK;
 	struct goalloc_query q;
 	unsigned int scan, i, k;
 
-	fd = heap_open();
-	CHECK_EQ(ARRAY_SIZE(classes) + 1, GOALLOC_BY_SIZE_MAX);
+	EXPECT_EQ(GOALLOC_BY_SIZE_MAX, ARRAY_SIZE(classes) + 1);
 	for (i = 1; i < ARRAY_SIZE(classes); i++) {
 		uint64_t sizes[] = { smallest, classes[i].bytes };
 
 		for (k = 0; k < 4; k++) {
 			scan = k & 1;
-			REQUIRE(CHECK_RET(heap_alloc(fd, sizes[k / 2], scan ? GOALLOC_SCAN : 0,
-						     &addr, &usable), 0));
-			CHECK_EQ(usable, classes[i].bytes);
-			CHECK_EQ(addr % natural_align(sizes[k / 2], usable), 0);
-			REQUIRE(CHECK_RET(heap_query(fd, addr, &q), 0));
-			CHECK_EQ(q.base, addr);
-			CHECK_EQ(q.usable, usable);
-			CHECK_EQ(q.spanclass, (i + 1) << 1 | !scan);
-			CHECK_EQ(q.span_pages, classes[i].pages);
-			CHECK_EQ(q.span_base % HEAP_PAGE, 0);
-			CHECK_EQ((addr - q.span_base) % classes[i].bytes, 0);
-			CHECK(addr >= q.span_base &&
-			      addr + usable <= q.span_base + q.span_pages * HEAP_PAGE);
-			CHECK_EQ(q.state, GOALLOC_QUERY_LIVE);
-			CHECK(obj_is_zero(fd, addr, usable));
-			CHECK(obj_write(fd, addr, usable, addr));
-			CHECK(obj_is(fd, addr, usable, addr));
-			CHECK_RET(heap_free(fd, addr), 0);
+			ASSERT_RET(0, heap_alloc(self->fd, sizes[k / 2], scan ? GOALLOC_SCAN : 0,
+						 &addr, &usable));
+			EXPECT_EQ(classes[i].bytes, usable);
+			EXPECT_EQ(0, addr % natural_align(sizes[k / 2], usable));
+			ASSERT_RET(0, heap_query(self->fd, addr, &q));
+			EXPECT_EQ(addr, q.base);
+			EXPECT_EQ(usable, q.usable);
+			EXPECT_EQ((i + 1) << 1 | !scan, q.spanclass);
+			EXPECT_EQ(classes[i].pages, q.span_pages);
+			EXPECT_EQ(0, q.span_base % HEAP_PAGE);
+			EXPECT_EQ(0, (addr - q.span_base) % classes[i].bytes);
+			EXPECT_GE(addr, q.span_base);
+			EXPECT_LE(addr + usable, q.span_base + q.span_pages * HEAP_PAGE);
+			EXPECT_EQ(GOALLOC_QUERY_LIVE, q.state);
+			EXPECT_TRUE(obj_is_zero(self->fd, addr, usable));
+			EXPECT_TRUE(obj_write(self->fd, addr, usable, addr));
+			EXPECT_TRUE(obj_is(self->fd, addr, usable, addr));
+			EXPECT_RET(0, heap_free(self->fd, addr));
 		}
 		smallest = classes[i].bytes + 1;
 	}
-	heap_check_empty(fd);
+	EXPECT_EMPTY(self->fd);
 }
 
 /* Every size there is a class for. */
-static void every_size(void)
+TEST_F(objects, every_size)
 {
 	uint64_t addr, usable, bytes, wanted;
 	unsigned int i = 0;
 
-	fd = heap_open();
 	for (bytes = TINY_BLOCK; bytes <= MAX_SMALL; bytes += bytes < 2048 ? 1 : 61) {
 		while (classes[i].bytes < bytes)
 			i++;
 		wanted = classes[i].bytes;
-		REQUIRE(CHECK_RET(heap_alloc(fd, bytes, 0, &addr, &usable), 0));
-		CHECK_EQ(usable, wanted);
-		CHECK_RET(heap_free(fd, addr), 0);
+		ASSERT_RET(0, heap_alloc(self->fd, bytes, 0, &addr, &usable));
+		EXPECT_EQ(wanted, usable);
+		EXPECT_RET(0, heap_free(self->fd, addr));
 	}
-	heap_check_empty(fd);
+	EXPECT_EMPTY(self->fd);
 }
 
 /* More objects of a class than a few spans hold: all apart, all keep their contents. */
-static void many_of_a_class(void)
+TEST_F_TIMEOUT(objects, many_of_a_class, LONG_TEST)
 {
 	static const uint64_t sizes[] = { 16, 24, 48, 100, 1024, 1408, 6912, 9472, 32768 };
 	struct obj *objs;
 	size_t i, k, n;
 
-	fd = heap_open();
 	for (k = 0; k < ARRAY_SIZE(sizes); k++) {
 		n = 4 * 8192 / sizes[k] + 40;
 		objs = calloc(n, sizeof(*objs));
 		for (i = 0; i < n; i++) {
 			objs[i].bytes = sizes[k];
 			objs[i].seed = i + 1;
-			REQUIRE(CHECK_RET(heap_alloc(fd, sizes[k], 0, &objs[i].addr,
-						     &objs[i].usable), 0));
+			ASSERT_RET(0, heap_alloc(self->fd, sizes[k], 0, &objs[i].addr,
+						 &objs[i].usable));
 			objs[i].bytes = objs[i].usable;
-			CHECK(obj_write(fd, objs[i].addr, objs[i].bytes, objs[i].seed));
+			EXPECT_TRUE(obj_write(self->fd, objs[i].addr, objs[i].bytes, objs[i].seed));
 		}
-		CHECK_EQ(obj_overlaps(objs, n), 0);
+		EXPECT_EQ(0, obj_overlaps(objs, n));
 		for (i = 0; i < n; i++)
-			CHECK(obj_is(fd, objs[i].addr, objs[i].bytes, objs[i].seed));
+			EXPECT_TRUE(obj_is(self->fd, objs[i].addr, objs[i].bytes, objs[i].seed));
 		for (i = 0; i < n; i++)
-			CHECK_RET(heap_free(fd, objs[i].addr), 0);
+			EXPECT_RET(0, heap_free(self->fd, objs[i].addr));
 		free(objs);
 	}
-	heap_check_empty(fd);
+	EXPECT_EMPTY(self->fd);
 }
 
 /* Random sizes, freed and made anew in random order, against a list of what lives. */
-static void random_objects(void)
+TEST_F_TIMEOUT(objects, random_objects, LONG_TEST)
 {
 	enum { N = 1500, ROUNDS = 6000 };
 	uint64_t state = rnd_seed();
@@ -125,41 +135,40 @@ static void random_objects(void)
 	unsigned int round;
 	size_t i;
 
-	fd = heap_open();
 	objs = calloc(N, sizeof(*objs));
 	for (round = 0; round < ROUNDS; round++) {
 		struct obj *o = &objs[rnd_below(&state, N)];
 		uint32_t flags = rnd_below(&state, 4) ? 0 : GOALLOC_SCAN;
 
 		if (o->addr) {
-			if (!CHECK(obj_is(fd, o->addr, o->bytes, o->seed)))
-				tap_note("object at %#" PRIx64 ", %" PRIu64 " bytes",
-					 o->addr, o->bytes);
-			CHECK_RET(heap_free(fd, o->addr), 0);
+			EXPECT_TRUE(obj_is(self->fd, o->addr, o->bytes, o->seed))
+				TH_LOG("object at %#" PRIx64 ", %" PRIu64 " bytes",
+				       o->addr, o->bytes);
+			EXPECT_RET(0, heap_free(self->fd, o->addr));
 		}
 		o->bytes = rnd_size(&state, 17);
 		o->seed = rnd(&state);
-		REQUIRE(CHECK_RET(heap_alloc(fd, o->bytes, flags, &o->addr, &o->usable), 0));
-		CHECK(o->usable >= o->bytes);
+		ASSERT_RET(0, heap_alloc(self->fd, o->bytes, flags, &o->addr, &o->usable));
+		EXPECT_GE(o->usable, o->bytes);
 		if (!(flags & GOALLOC_SCAN))
-			CHECK_EQ(o->addr % natural_align(o->bytes, o->usable), 0);
-		if (!CHECK(obj_is_zero(fd, o->addr, o->bytes)))
-			tap_note("object at %#" PRIx64 ", %" PRIu64 " bytes", o->addr, o->bytes);
-		CHECK(obj_write(fd, o->addr, o->bytes, o->seed));
+			EXPECT_EQ(0, o->addr % natural_align(o->bytes, o->usable));
+		EXPECT_TRUE(obj_is_zero(self->fd, o->addr, o->bytes))
+			TH_LOG("object at %#" PRIx64 ", %" PRIu64 " bytes", o->addr, o->bytes);
+		EXPECT_TRUE(obj_write(self->fd, o->addr, o->bytes, o->seed));
 	}
 	/* Those that were never made lie at 0 with no bytes. */
-	CHECK_EQ(obj_overlaps(objs, N), 0);
+	EXPECT_EQ(0, obj_overlaps(objs, N));
 	obj_shuffle(objs, N, &state);
 	for (i = 0; i < N; i++) {
-		CHECK(obj_is(fd, objs[i].addr, objs[i].bytes, objs[i].seed));
-		CHECK_RET(heap_free(fd, objs[i].addr), 0);
+		EXPECT_TRUE(obj_is(self->fd, objs[i].addr, objs[i].bytes, objs[i].seed));
+		EXPECT_RET(0, heap_free(self->fd, objs[i].addr));
 	}
-	heap_check_empty(fd);
+	EXPECT_EMPTY(self->fd);
 	free(objs);
 }
 
 /* Memory that was written, freed and handed out again is zero to its last usable byte. */
-static void zeroed_on_reuse(void)
+TEST_F_TIMEOUT(objects, zeroed_on_reuse, LONG_TEST)
 {
 	static const uint64_t sizes[] = {
 		1, 5, 8, 15, 16, 24, 100, 1000, 1152, 4096, 10000, 32768, 32769, 100000, 2 * MIB,
@@ -168,56 +177,55 @@ static void zeroed_on_reuse(void)
 	struct obj objs[64];
 	size_t i, j, k, n;
 
-	fd = heap_open();
-	CHECK(pin_to_cpu(0));
+	EXPECT_TRUE(pin_to_cpu(0));
 	for (k = 0; k < ARRAY_SIZE(sizes); k++) {
 		n = sizes[k] > 1 * MIB ? 3 : ARRAY_SIZE(objs);
 		for (i = 0; i < n; i++) {
-			REQUIRE(CHECK_RET(heap_alloc(fd, sizes[k], 0, &objs[i].addr,
-						     &objs[i].usable), 0));
+			ASSERT_RET(0, heap_alloc(self->fd, sizes[k], 0, &objs[i].addr,
+						 &objs[i].usable));
 			objs[i].bytes = sizes[k] < TINY_BLOCK ? sizes[k] : objs[i].usable;
-			CHECK(obj_write(fd, objs[i].addr, objs[i].bytes, i + 1));
+			EXPECT_TRUE(obj_write(self->fd, objs[i].addr, objs[i].bytes, i + 1));
 		}
 		for (i = 0; i < n; i++)
-			CHECK_RET(heap_free(fd, objs[i].addr), 0);
+			EXPECT_RET(0, heap_free(self->fd, objs[i].addr));
 		reused = 0;
 		/* Until the memory has come round: a whole span of it if need be. */
 		for (i = 0; i < n + 2048 && !(reused >= n / 2 && i >= n); i++) {
-			REQUIRE(CHECK_RET(heap_alloc(fd, sizes[k], 0, &addr, &usable), 0));
+			ASSERT_RET(0, heap_alloc(self->fd, sizes[k], 0, &addr, &usable));
 			for (j = 0; j < n; j++)
 				reused += objs[j].addr == addr;
-			CHECK(obj_is_zero(fd, addr, sizes[k] < TINY_BLOCK ? sizes[k] : usable));
+			EXPECT_TRUE(obj_is_zero(self->fd, addr,
+						sizes[k] < TINY_BLOCK ? sizes[k] : usable));
 			if (sizes[k] > MAX_SMALL)
-				CHECK_RET(heap_free(fd, addr), 0);
+				EXPECT_RET(0, heap_free(self->fd, addr));
 		}
-		if (!CHECK(reused > 0))
-			tap_note("objects of %" PRIu64 " bytes never came back", sizes[k]);
+		EXPECT_GT(reused, 0)
+			TH_LOG("objects of %" PRIu64 " bytes never came back", sizes[k]);
 	}
 	unpin();
 }
 
-static void uninit(void)
+TEST_F_TIMEOUT(objects, uninit, LONG_TEST)
 {
 	static const uint64_t sizes[] = { 1, 12, 16, 100, 4096, 32768, 100000, 1 * MIB };
 	uint64_t addr, usable;
 	size_t k;
 	int i;
 
-	fd = heap_open();
 	for (k = 0; k < ARRAY_SIZE(sizes); k++) {
 		for (i = 0; i < 20; i++) {
-			REQUIRE(CHECK_RET(heap_alloc(fd, sizes[k], GOALLOC_UNINIT, &addr,
-						     &usable), 0));
-			CHECK(usable >= sizes[k]);
-			CHECK(obj_write(fd, addr, sizes[k], k));
-			CHECK(obj_is(fd, addr, sizes[k], k));
-			CHECK_RET(heap_free(fd, addr), 0);
+			ASSERT_RET(0, heap_alloc(self->fd, sizes[k], GOALLOC_UNINIT, &addr,
+						 &usable));
+			EXPECT_GE(usable, sizes[k]);
+			EXPECT_TRUE(obj_write(self->fd, addr, sizes[k], k));
+			EXPECT_TRUE(obj_is(self->fd, addr, sizes[k], k));
+			EXPECT_RET(0, heap_free(self->fd, addr));
 		}
 	}
-	heap_check_empty(fd);
+	EXPECT_EMPTY(self->fd);
 }
 
-static void zero_size(void)
+TEST_F(objects, zero_size)
 {
 	static const uint32_t flags[] = {
 		0, GOALLOC_SCAN, GOALLOC_UNINIT, GOALLOC_SCAN | GOALLOC_UNINIT,
@@ -226,123 +234,118 @@ static void zero_size(void)
 	uint64_t addr, usable;
 	size_t i;
 
-	fd = heap_open();
-	before = heap_stats(fd);
+	before = heap_stats(self->fd);
 	for (i = 0; i < ARRAY_SIZE(flags); i++) {
 		usable = 1;
-		CHECK_RET(heap_alloc(fd, 0, flags[i], &addr, &usable), 0);
-		CHECK_EQ(addr, GOALLOC_ZERO_ADDR);
-		CHECK_EQ(usable, 0);
-		CHECK_RET(heap_free(fd, addr), 0);
-		CHECK_RET(heap_free(fd, addr), 0);
+		EXPECT_RET(0, heap_alloc(self->fd, 0, flags[i], &addr, &usable));
+		EXPECT_EQ(GOALLOC_ZERO_ADDR, addr);
+		EXPECT_EQ(0, usable);
+		EXPECT_RET(0, heap_free(self->fd, addr));
+		EXPECT_RET(0, heap_free(self->fd, addr));
 	}
-	heap_check_unchanged(&before, fd);
+	EXPECT_UNCHANGED(&before, self->fd);
 }
 
-static void asked_alignment(void)
+TEST_F_TIMEOUT(objects, asked_alignment, LONG_TEST)
 {
 	static const uint64_t sizes[] = { 1, 8, 15, 16, 24, 100, 3000, 32768, 50000, 3 * MIB };
 	struct obj objs[ARRAY_SIZE(sizes) * 22];
 	uint64_t align;
 	size_t i, n = 0;
 
-	fd = heap_open();
 	for (align = 1; align <= 2 * MIB; align *= 2) {
 		for (i = 0; i < ARRAY_SIZE(sizes); i++, n++) {
 			struct obj *o = &objs[n];
 
 			o->bytes = sizes[i];
 			o->seed = n;
-			REQUIRE(CHECK_RET(heap_alloc_aligned(fd, o->bytes, align, 0, &o->addr,
-							     &o->usable), 0));
-			if (!CHECK_EQ(o->addr % align, 0))
-				tap_note("%" PRIu64 " bytes aligned to %" PRIu64, o->bytes, align);
-			CHECK(o->usable >= o->bytes);
-			CHECK(obj_is_zero(fd, o->addr, o->bytes));
-			CHECK(obj_write(fd, o->addr, o->bytes, o->seed));
+			ASSERT_RET(0, heap_alloc_aligned(self->fd, o->bytes, align, 0, &o->addr,
+							 &o->usable));
+			EXPECT_EQ(0, o->addr % align)
+				TH_LOG("%" PRIu64 " bytes aligned to %" PRIu64, o->bytes, align);
+			EXPECT_GE(o->usable, o->bytes);
+			EXPECT_TRUE(obj_is_zero(self->fd, o->addr, o->bytes));
+			EXPECT_TRUE(obj_write(self->fd, o->addr, o->bytes, o->seed));
 		}
 	}
-	CHECK_EQ(obj_overlaps(objs, n), 0);
+	EXPECT_EQ(0, obj_overlaps(objs, n));
 	for (i = 0; i < n; i++) {
-		CHECK(obj_is(fd, objs[i].addr, objs[i].bytes, objs[i].seed));
-		CHECK_RET(heap_free(fd, objs[i].addr), 0);
+		EXPECT_TRUE(obj_is(self->fd, objs[i].addr, objs[i].bytes, objs[i].seed));
+		EXPECT_RET(0, heap_free(self->fd, objs[i].addr));
 	}
-	heap_check_empty(fd);
+	EXPECT_EMPTY(self->fd);
 }
 
 /* Any address inside an object leads to it. */
-static void query_interior(void)
+TEST_F(objects, query_interior)
 {
 	static const uint64_t sizes[] = { 16, 48, 100, 1024, 9000, 32768, 40000, 5 * MIB };
 	struct goalloc_query q;
 	uint64_t addr, usable, off;
 	size_t k;
 
-	fd = heap_open();
 	for (k = 0; k < ARRAY_SIZE(sizes); k++) {
 		/* Not the span's first. */
-		heap_new(fd, sizes[k]);
-		REQUIRE(CHECK_RET(heap_alloc(fd, sizes[k], 0, &addr, &usable), 0));
+		heap_new(self->fd, sizes[k]);
+		ASSERT_RET(0, heap_alloc(self->fd, sizes[k], 0, &addr, &usable));
 		for (off = 0; off < usable; off += 1 + usable / 50) {
-			REQUIRE(CHECK_RET(heap_query(fd, addr + off, &q), 0));
-			CHECK_EQ(q.base, addr);
-			CHECK_EQ(q.usable, usable);
-			CHECK_EQ(q.addr, addr + off);
-			CHECK_EQ(q.state, GOALLOC_QUERY_LIVE);
+			ASSERT_RET(0, heap_query(self->fd, addr + off, &q));
+			EXPECT_EQ(addr, q.base);
+			EXPECT_EQ(usable, q.usable);
+			EXPECT_EQ(addr + off, q.addr);
+			EXPECT_EQ(GOALLOC_QUERY_LIVE, q.state);
 		}
-		CHECK_RET(heap_query(fd, addr + usable - 1, &q), 0);
-		CHECK_EQ(q.base, addr);
+		EXPECT_RET(0, heap_query(self->fd, addr + usable - 1, &q));
+		EXPECT_EQ(addr, q.base);
 	}
 }
 
-static void query_free_slot(void)
+TEST_F(objects, query_free_slot)
 {
 	uint64_t neighbour, addr, usable;
 	struct goalloc_query q;
 
-	fd = heap_open();
-	neighbour = heap_new(fd, 100);
-	REQUIRE(CHECK_RET(heap_alloc(fd, 100, 0, &addr, &usable), 0));
-	CHECK_RET(heap_free(fd, addr), 0);
-	REQUIRE(CHECK_RET(heap_query(fd, addr + 5, &q), 0));
-	CHECK_EQ(q.state, GOALLOC_QUERY_FREE);
-	CHECK_EQ(q.base, addr);
-	CHECK_EQ(q.usable, usable);
-	CHECK_RET(heap_query(fd, neighbour, &q), 0);
-	CHECK_EQ(q.state, GOALLOC_QUERY_LIVE);
+	neighbour = heap_new(self->fd, 100);
+	ASSERT_RET(0, heap_alloc(self->fd, 100, 0, &addr, &usable));
+	EXPECT_RET(0, heap_free(self->fd, addr));
+	ASSERT_RET(0, heap_query(self->fd, addr + 5, &q));
+	EXPECT_EQ(GOALLOC_QUERY_FREE, q.state);
+	EXPECT_EQ(addr, q.base);
+	EXPECT_EQ(usable, q.usable);
+	EXPECT_RET(0, heap_query(self->fd, neighbour, &q));
+	EXPECT_EQ(GOALLOC_QUERY_LIVE, q.state);
 }
 
 /* A span whose objects are all gone goes back, if not at once then as others follow. */
-static void spans_go_back(void)
+TEST_F_TIMEOUT(objects, spans_go_back, LONG_TEST)
 {
 	struct goalloc_memstats peak, end;
 	struct obj *objs;
 	size_t i, n = 4000;
 
-	fd = heap_open();
 	objs = calloc(n, sizeof(*objs));
 	for (i = 0; i < n; i++)
-		objs[i].addr = heap_new(fd, 1024);
-	peak = heap_stats(fd);
-	CHECK(peak.heap_inuse >= n * 1024);
+		objs[i].addr = heap_new(self->fd, 1024);
+	peak = heap_stats(self->fd);
+	EXPECT_GE(peak.heap_inuse, n * 1024);
 	for (i = 0; i < n; i++)
-		CHECK_RET(heap_free(fd, objs[i].addr), 0);
-	end = heap_stats(fd);
-	CHECK(end.heap_inuse <= 64 * HEAP_PAGE);
-	CHECK_EQ(end.heap_inuse + end.heap_idle, end.heap_sys);
+		EXPECT_RET(0, heap_free(self->fd, objs[i].addr));
+	end = heap_stats(self->fd);
+	EXPECT_LE(end.heap_inuse, 64 * HEAP_PAGE);
+	EXPECT_EQ(end.heap_sys, end.heap_inuse + end.heap_idle);
 	free(objs);
-	heap_check_empty(fd);
+	EXPECT_EMPTY(self->fd);
 }
 
-static uint64_t tiny_blocks(struct obj *objs, size_t n)
+static uint64_t tiny_blocks(struct __test_metadata *_metadata, struct obj *objs, size_t n)
 {
 	uint64_t blocks = 0, last = 0;
 	size_t i;
 
 	qsort(objs, n, sizeof(*objs), obj_cmp);
 	for (i = 0; i < n; i++) {
-		CHECK_EQ(objs[i].addr / TINY_BLOCK,
-			 (objs[i].addr + objs[i].bytes - 1) / TINY_BLOCK);
+		EXPECT_EQ((objs[i].addr + objs[i].bytes - 1) / TINY_BLOCK,
+			  objs[i].addr / TINY_BLOCK);
 		if (objs[i].addr / TINY_BLOCK != last)
 			blocks++;
 		last = objs[i].addr / TINY_BLOCK;
@@ -351,7 +354,7 @@ static uint64_t tiny_blocks(struct obj *objs, size_t n)
 }
 
 /* How many blocks objects of so many bytes take when nothing else comes between. */
-static void tiny_packing(void)
+TEST_F_TIMEOUT(objects, tiny_packing, LONG_TEST)
 {
 	static const struct {
 		uint64_t bytes;
@@ -366,118 +369,117 @@ static void tiny_packing(void)
 	size_t i, k;
 
 	if (!pin_to_cpu(0))
-		SKIP("cannot stay on one CPU");
+		SKIP(return, "cannot stay on one CPU");
 	for (k = 0; k < ARRAY_SIZE(rows); k++) {
-		fd = heap_open();
+		int fd = heap_open();
+
 		for (i = 0; i < rows[k].objects; i++) {
 			objs[i].bytes = rows[k].bytes;
-			REQUIRE(CHECK_RET(heap_alloc(fd, rows[k].bytes, 0, &objs[i].addr,
-						     &objs[i].usable), 0));
-			CHECK(objs[i].usable >= rows[k].bytes && objs[i].usable <= TINY_BLOCK);
-			CHECK_EQ(objs[i].addr % natural_align(rows[k].bytes, 16), 0);
-			REQUIRE(CHECK_RET(heap_query(fd, objs[i].addr, &q), 0));
-			CHECK_EQ(q.state, GOALLOC_QUERY_TINY);
-			CHECK_EQ(q.base, objs[i].addr);
-			CHECK_EQ(q.spanclass, 2 << 1 | 1);
-			CHECK(q.usable >= rows[k].bytes);
-			CHECK(objs[i].addr % TINY_BLOCK + q.usable <= TINY_BLOCK);
+			ASSERT_RET(0, heap_alloc(fd, rows[k].bytes, 0, &objs[i].addr,
+						 &objs[i].usable));
+			EXPECT_GE(objs[i].usable, rows[k].bytes);
+			EXPECT_LE(objs[i].usable, TINY_BLOCK);
+			EXPECT_EQ(0, objs[i].addr % natural_align(rows[k].bytes, 16));
+			ASSERT_RET(0, heap_query(fd, objs[i].addr, &q));
+			EXPECT_EQ(GOALLOC_QUERY_TINY, q.state);
+			EXPECT_EQ(objs[i].addr, q.base);
+			EXPECT_EQ(2 << 1 | 1, q.spanclass);
+			EXPECT_GE(q.usable, rows[k].bytes);
+			EXPECT_LE(objs[i].addr % TINY_BLOCK + q.usable, TINY_BLOCK);
 		}
-		CHECK_EQ(obj_overlaps(objs, rows[k].objects), 0);
-		if (!CHECK_EQ(tiny_blocks(objs, rows[k].objects), rows[k].blocks))
-			tap_note("%u objects of %" PRIu64 " bytes", rows[k].objects,
-				 rows[k].bytes);
-		CHECK_EQ(heap_stats(fd).heap_objects, rows[k].objects);
+		EXPECT_EQ(0, obj_overlaps(objs, rows[k].objects));
+		EXPECT_EQ(rows[k].blocks, tiny_blocks(_metadata, objs, rows[k].objects))
+			TH_LOG("%u objects of %" PRIu64 " bytes", rows[k].objects, rows[k].bytes);
+		EXPECT_EQ(rows[k].objects, heap_stats(fd).heap_objects);
 		for (i = 0; i < rows[k].objects; i++)
-			CHECK_RET(heap_free(fd, objs[i].addr), 0);
-		CHECK_EQ(heap_stats(fd).heap_objects, 0);
-		heap_close(fd);
+			EXPECT_RET(0, heap_free(fd, objs[i].addr));
+		EXPECT_EQ(0, heap_stats(fd).heap_objects);
+		EXPECT_RET(0, IO_RET(close(fd)));
 	}
 	unpin();
 }
 
 /* An object that may hold pointers is never packed. */
-static void tiny_scan(void)
+TEST_F(objects, tiny_scan)
 {
 	struct goalloc_query q;
 	uint64_t addr, usable, bytes;
 
-	fd = heap_open();
 	for (bytes = 1; bytes < TINY_BLOCK; bytes++) {
-		REQUIRE(CHECK_RET(heap_alloc(fd, bytes, GOALLOC_SCAN, &addr, &usable), 0));
-		CHECK_EQ(usable, bytes <= 8 ? 8 : 16);
-		REQUIRE(CHECK_RET(heap_query(fd, addr, &q), 0));
-		CHECK_EQ(q.state, GOALLOC_QUERY_LIVE);
-		CHECK_EQ(q.spanclass, (bytes <= 8 ? 1 : 2) << 1);
-		CHECK_RET(heap_free(fd, addr), 0);
+		ASSERT_RET(0, heap_alloc(self->fd, bytes, GOALLOC_SCAN, &addr, &usable));
+		EXPECT_EQ(bytes <= 8 ? 8 : 16, usable);
+		ASSERT_RET(0, heap_query(self->fd, addr, &q));
+		EXPECT_EQ(GOALLOC_QUERY_LIVE, q.state);
+		EXPECT_EQ((bytes <= 8 ? 1 : 2) << 1, q.spanclass);
+		EXPECT_RET(0, heap_free(self->fd, addr));
 		/* Also without the block keeping it in use: refused in every case. */
-		CHECK(heap_free(fd, addr) < 0);
+		EXPECT_LT(heap_free(self->fd, addr), 0);
 	}
-	heap_check_empty(fd);
+	EXPECT_EMPTY(self->fd);
 }
 
 /* Objects of one block are freed by themselves; the others stay as they are. */
-static void tiny_free(void)
+TEST_F(objects, tiny_free)
 {
 	struct obj objs[4], other;
 	struct goalloc_query q;
 	size_t i, k;
 
 	if (!pin_to_cpu(0))
-		SKIP("cannot stay on one CPU");
-	fd = heap_open();
+		SKIP(return, "cannot stay on one CPU");
 	/* One block: bytes 0 to 2, 4 to 7, 8 to 11, 12 to 15. */
 	for (i = 0; i < 4; i++) {
 		objs[i].bytes = i ? 4 : 3;
 		objs[i].seed = i;
-		objs[i].addr = heap_new(fd, objs[i].bytes);
-		CHECK(obj_write(fd, objs[i].addr, objs[i].bytes, i));
+		objs[i].addr = heap_new(self->fd, objs[i].bytes);
+		EXPECT_TRUE(obj_write(self->fd, objs[i].addr, objs[i].bytes, i));
 	}
-	CHECK_EQ(objs[0].addr % TINY_BLOCK, 0);
-	CHECK_EQ(objs[1].addr, objs[0].addr + 4);
-	CHECK_EQ(objs[2].addr, objs[0].addr + 8);
-	CHECK_EQ(objs[3].addr, objs[0].addr + 12);
+	EXPECT_EQ(0, objs[0].addr % TINY_BLOCK);
+	EXPECT_EQ(objs[0].addr + 4, objs[1].addr);
+	EXPECT_EQ(objs[0].addr + 8, objs[2].addr);
+	EXPECT_EQ(objs[0].addr + 12, objs[3].addr);
 	/* The next block is now the one that is filled. */
-	other.addr = heap_new(fd, 8);
+	other.addr = heap_new(self->fd, 8);
 
 	/* Inside an object, and where none began. */
-	CHECK_RET(heap_free(fd, objs[0].addr + 1), -EINVAL);
-	CHECK_RET(heap_free(fd, objs[0].addr + 3), -EINVAL);
-	CHECK_RET(heap_free(fd, objs[1].addr + 2), -EINVAL);
-	CHECK_RET(heap_query(fd, objs[1].addr + 2, &q), 0);
-	CHECK_EQ(q.base, objs[1].addr);
-	CHECK_EQ(q.usable, 4);
-	CHECK_EQ(q.state, GOALLOC_QUERY_TINY);
+	EXPECT_RET(-EINVAL, heap_free(self->fd, objs[0].addr + 1));
+	EXPECT_RET(-EINVAL, heap_free(self->fd, objs[0].addr + 3));
+	EXPECT_RET(-EINVAL, heap_free(self->fd, objs[1].addr + 2));
+	EXPECT_RET(0, heap_query(self->fd, objs[1].addr + 2, &q));
+	EXPECT_EQ(objs[1].addr, q.base);
+	EXPECT_EQ(4, q.usable);
+	EXPECT_EQ(GOALLOC_QUERY_TINY, q.state);
 
 	for (i = 0; i < 4; i++) {
 		static const int order[] = { 1, 3, 0, 2 };
 
-		CHECK_EQ(heap_stats(fd).heap_objects, 5 - i);
-		CHECK_RET(heap_free(fd, objs[order[i]].addr), 0);
+		EXPECT_EQ(5 - i, heap_stats(self->fd).heap_objects);
+		EXPECT_RET(0, heap_free(self->fd, objs[order[i]].addr));
 		if (i < 3) {
-			CHECK_RET(heap_free(fd, objs[order[i]].addr), -EALREADY);
-			CHECK_RET(heap_free(fd, objs[order[i]].addr + 1), -EINVAL);
-			CHECK_RET(heap_query(fd, objs[order[i]].addr, &q), 0);
-			CHECK_EQ(q.state, GOALLOC_QUERY_FREE);
+			EXPECT_RET(-EALREADY, heap_free(self->fd, objs[order[i]].addr));
+			EXPECT_RET(-EINVAL, heap_free(self->fd, objs[order[i]].addr + 1));
+			EXPECT_RET(0, heap_query(self->fd, objs[order[i]].addr, &q));
+			EXPECT_EQ(GOALLOC_QUERY_FREE, q.state);
 		} else {
-			CHECK(heap_free(fd, objs[order[i]].addr) < 0);
+			EXPECT_LT(heap_free(self->fd, objs[order[i]].addr), 0);
 		}
 		for (k = i + 1; k < 4; k++) {
 			struct obj *o = &objs[order[k]];
 
-			CHECK(obj_is(fd, o->addr, o->bytes, o->seed));
-			CHECK_RET(heap_query(fd, o->addr, &q), 0);
-			CHECK_EQ(q.state, GOALLOC_QUERY_TINY);
-			CHECK_EQ(q.base, o->addr);
+			EXPECT_TRUE(obj_is(self->fd, o->addr, o->bytes, o->seed));
+			EXPECT_RET(0, heap_query(self->fd, o->addr, &q));
+			EXPECT_EQ(GOALLOC_QUERY_TINY, q.state);
+			EXPECT_EQ(o->addr, q.base);
 		}
 	}
-	CHECK_EQ(heap_stats(fd).heap_objects, 1);
-	CHECK_RET(heap_free(fd, other.addr), 0);
-	heap_check_empty(fd);
+	EXPECT_EQ(1, heap_stats(self->fd).heap_objects);
+	EXPECT_RET(0, heap_free(self->fd, other.addr));
+	EXPECT_EMPTY(self->fd);
 	unpin();
 }
 
 /* All sizes of tiny objects in random order, each block live in part for long. */
-static void tiny_random(void)
+TEST_F_TIMEOUT(objects, tiny_random, LONG_TEST)
 {
 	enum { N = 2000, ROUNDS = 8000 };
 	uint64_t state = rnd_seed();
@@ -485,16 +487,15 @@ static void tiny_random(void)
 	size_t i, live = 0;
 	int round;
 
-	fd = heap_open();
 	objs = calloc(N, sizeof(*objs));
 	for (round = 0; round < ROUNDS; round++) {
 		struct obj *o = &objs[rnd_below(&state, N)];
 
 		if (o->addr) {
-			CHECK(obj_is(fd, o->addr, o->bytes, o->seed));
-			CHECK_RET(heap_free(fd, o->addr), 0);
+			EXPECT_TRUE(obj_is(self->fd, o->addr, o->bytes, o->seed));
+			EXPECT_RET(0, heap_free(self->fd, o->addr));
 			if (o->bytes > 1)
-				CHECK(heap_free(fd, o->addr + 1) < 0);
+				EXPECT_LT(heap_free(self->fd, o->addr + 1), 0);
 			o->addr = 0;
 			o->bytes = 0;
 			live--;
@@ -502,58 +503,37 @@ static void tiny_random(void)
 		}
 		o->bytes = 1 + rnd_below(&state, 15);
 		o->seed = rnd(&state);
-		REQUIRE(CHECK_RET(heap_alloc(fd, o->bytes, 0, &o->addr, &o->usable), 0));
-		CHECK_EQ(o->addr % natural_align(o->bytes, 16), 0);
-		CHECK(obj_is_zero(fd, o->addr, o->bytes));
-		CHECK(obj_write(fd, o->addr, o->bytes, o->seed));
+		ASSERT_RET(0, heap_alloc(self->fd, o->bytes, 0, &o->addr, &o->usable));
+		EXPECT_EQ(0, o->addr % natural_align(o->bytes, 16));
+		EXPECT_TRUE(obj_is_zero(self->fd, o->addr, o->bytes));
+		EXPECT_TRUE(obj_write(self->fd, o->addr, o->bytes, o->seed));
 		live++;
 	}
-	CHECK_EQ(heap_stats(fd).heap_objects, live);
-	CHECK_EQ(obj_overlaps(objs, N), 0);
+	EXPECT_EQ(live, heap_stats(self->fd).heap_objects);
+	EXPECT_EQ(0, obj_overlaps(objs, N));
 	for (i = 0; i < N; i++) {
-		CHECK(obj_is(fd, objs[i].addr, objs[i].bytes, objs[i].seed));
-		CHECK_RET(heap_free(fd, objs[i].addr), 0);	/* 0 is freed with success */
+		EXPECT_TRUE(obj_is(self->fd, objs[i].addr, objs[i].bytes, objs[i].seed));
+		/* 0 is freed with success. */
+		EXPECT_RET(0, heap_free(self->fd, objs[i].addr));
 	}
-	heap_check_empty(fd);
+	EXPECT_EMPTY(self->fd);
 	free(objs);
 }
 
 /* A power of two is aligned to itself, up to a heap page. */
-static void powers_of_two(void)
+TEST_F(objects, powers_of_two)
 {
 	uint64_t addr, usable, bytes;
 	int i;
 
-	fd = heap_open();
 	for (bytes = 8; bytes <= 1 * MIB; bytes *= 2) {
 		for (i = 0; i < 5; i++) {
-			REQUIRE(CHECK_RET(heap_alloc(fd, bytes, GOALLOC_SCAN, &addr, &usable), 0));
-			CHECK(pow2(bytes) && usable == bytes);
-			CHECK_EQ(addr % (bytes < HEAP_PAGE ? bytes : HEAP_PAGE), 0);
+			ASSERT_RET(0, heap_alloc(self->fd, bytes, GOALLOC_SCAN, &addr, &usable));
+			EXPECT_TRUE(pow2(bytes));
+			EXPECT_EQ(bytes, usable);
+			EXPECT_EQ(0, addr % (bytes < HEAP_PAGE ? bytes : HEAP_PAGE));
 		}
 	}
 }
 
-static const struct tap_test tests[] = {
-	TEST(size_classes),
-	TEST(every_size),
-	TEST(many_of_a_class),
-	TEST(random_objects),
-	TEST(zeroed_on_reuse),
-	TEST(uninit),
-	TEST(zero_size),
-	TEST(asked_alignment),
-	TEST(powers_of_two),
-	TEST(query_interior),
-	TEST(query_free_slot),
-	TEST(spans_go_back),
-	TEST(tiny_packing),
-	TEST(tiny_scan),
-	TEST(tiny_free),
-	TEST(tiny_random),
-};
-
-int main(void)
-{
-	return tap_run(tests, ARRAY_SIZE(tests), heap_close_all);
-}
+TEST_HARNESS_MAIN

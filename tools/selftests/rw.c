@@ -6,72 +6,80 @@
 #include <sys/mman.h>
 #include "heap.h"
 
-static int fd;
+FIXTURE(rw)
+{
+	int fd;
+};
 
-#define IO_RET(call) ((call) < 0 ? -errno : 0)
+FIXTURE_SETUP(rw)
+{
+	self->fd = heap_open();
+}
 
-static void positioned(void)
+FIXTURE_TEARDOWN(rw)
+{
+	EXPECT_RET(0, IO_RET(close(self->fd)));
+}
+
+TEST_F(rw, positioned)
 {
 	uint64_t addr;
 	char buf[200];
 
-	fd = heap_open();
-	addr = heap_new(fd, 200);
-	CHECK_EQ(pwrite(fd, "hello, heap", 12, addr), 12);
-	CHECK_EQ(pread(fd, buf, 12, addr), 12);
-	CHECK(!strcmp(buf, "hello, heap"));
-	CHECK_EQ(pwrite(fd, "H", 1, addr + 7), 1);
-	CHECK_EQ(pread(fd, buf, 200, addr), 200);
-	CHECK(!strcmp(buf, "hello, Heap"));
-	CHECK(is_zero(buf + 12, 188));
+	addr = heap_new(self->fd, 200);
+	EXPECT_EQ(12, pwrite(self->fd, "hello, heap", 12, addr));
+	EXPECT_EQ(12, pread(self->fd, buf, 12, addr));
+	EXPECT_STREQ("hello, heap", buf);
+	EXPECT_EQ(1, pwrite(self->fd, "H", 1, addr + 7));
+	EXPECT_EQ(200, pread(self->fd, buf, 200, addr));
+	EXPECT_STREQ("hello, Heap", buf);
+	EXPECT_TRUE(is_zero(buf + 12, 188));
 	/* The position has not moved. */
-	CHECK_EQ(lseek(fd, 0, SEEK_CUR), 0);
+	EXPECT_EQ(0, lseek(self->fd, 0, SEEK_CUR));
 }
 
-static void seeking(void)
+TEST_F(rw, seeking)
 {
 	uint64_t addr;
 	char buf[32];
 
-	fd = heap_open();
-	addr = heap_new(fd, 1000);
-	CHECK_EQ(lseek(fd, addr, SEEK_SET), addr);
-	CHECK_EQ(write(fd, "one", 3), 3);
-	CHECK_EQ(write(fd, "two", 3), 3);
-	CHECK_EQ(lseek(fd, 0, SEEK_CUR), addr + 6);
-	CHECK_EQ(lseek(fd, -6, SEEK_CUR), addr);
-	CHECK_EQ(read(fd, buf, 2), 2);
-	CHECK_EQ(read(fd, buf + 2, 4), 4);
-	CHECK(!memcmp(buf, "onetwo", 6));
-	CHECK_EQ(lseek(fd, addr + 100, SEEK_SET), addr + 100);
-	CHECK_EQ(read(fd, buf, 10), 10);
-	CHECK(is_zero(buf, 10));
-	CHECK_EQ(lseek(fd, 0, SEEK_CUR), addr + 110);
+	addr = heap_new(self->fd, 1000);
+	EXPECT_EQ(addr, lseek(self->fd, addr, SEEK_SET));
+	EXPECT_EQ(3, write(self->fd, "one", 3));
+	EXPECT_EQ(3, write(self->fd, "two", 3));
+	EXPECT_EQ(addr + 6, lseek(self->fd, 0, SEEK_CUR));
+	EXPECT_EQ(addr, lseek(self->fd, -6, SEEK_CUR));
+	EXPECT_EQ(2, read(self->fd, buf, 2));
+	EXPECT_EQ(4, read(self->fd, buf + 2, 4));
+	EXPECT_EQ(0, memcmp(buf, "onetwo", 6));
+	EXPECT_EQ(addr + 100, lseek(self->fd, addr + 100, SEEK_SET));
+	EXPECT_EQ(10, read(self->fd, buf, 10));
+	EXPECT_TRUE(is_zero(buf, 10));
+	EXPECT_EQ(addr + 110, lseek(self->fd, 0, SEEK_CUR));
 	/* No position is below 0, and a refused one changes nothing. */
-	CHECK_RET(IO_RET(lseek(fd, -1, SEEK_SET)), -EINVAL);
-	CHECK_RET(IO_RET(lseek(fd, 0, 99)), -EINVAL);
-	CHECK_EQ(lseek(fd, 0, SEEK_CUR), addr + 110);
+	EXPECT_RET(-EINVAL, IO_RET(lseek(self->fd, -1, SEEK_SET)));
+	EXPECT_RET(-EINVAL, IO_RET(lseek(self->fd, 0, 99)));
+	EXPECT_EQ(addr + 110, lseek(self->fd, 0, SEEK_CUR));
 	/* A failed read does not move it either. */
-	CHECK_EQ(lseek(fd, 8, SEEK_SET), 8);
-	CHECK_RET(IO_RET(read(fd, buf, 1)), -EFAULT);
-	CHECK_EQ(lseek(fd, 0, SEEK_CUR), 8);
+	EXPECT_EQ(8, lseek(self->fd, 8, SEEK_SET));
+	EXPECT_RET(-EFAULT, IO_RET(read(self->fd, buf, 1)));
+	EXPECT_EQ(8, lseek(self->fd, 0, SEEK_CUR));
 }
 
 /* Any offset and length against a copy in memory. */
-static void across_pages(void)
+TEST_F_TIMEOUT(rw, across_pages, LONG_TEST)
 {
 	enum { BYTES = 10 * 8192 + 777, ROUNDS = 1500 };
 	uint64_t state = rnd_seed(), addr;
 	char *shadow, *buf;
 	int round;
 
-	fd = heap_open();
 	/* Not the first page of the heap. */
-	heap_new(fd, 100);
-	addr = heap_new(fd, BYTES);
+	heap_new(self->fd, 100);
+	addr = heap_new(self->fd, BYTES);
 	shadow = calloc(1, BYTES);
 	buf = malloc(BYTES);
-	REQUIRE(addr && shadow && buf);
+	ASSERT_TRUE(addr && shadow && buf);
 	for (round = 0; round < ROUNDS; round++) {
 		size_t off = rnd_below(&state, BYTES);
 		size_t len = rnd_below(&state, round % 10 ? 300 : BYTES) + 1;
@@ -85,20 +93,20 @@ static void across_pages(void)
 		if (rnd_below(&state, 2)) {
 			pattern_fill(buf, len, rnd(&state));
 			memcpy(shadow + off, buf, len);
-			CHECK_EQ(pwrite(fd, buf, len, addr + off), len);
+			EXPECT_EQ(len, pwrite(self->fd, buf, len, addr + off));
 		} else {
 			memset(buf, 0x55, len);
-			CHECK_EQ(pread(fd, buf, len, addr + off), len);
-			CHECK(!memcmp(buf, shadow + off, len));
+			EXPECT_EQ(len, pread(self->fd, buf, len, addr + off));
+			EXPECT_EQ(0, memcmp(buf, shadow + off, len));
 		}
 	}
-	CHECK_EQ(pread(fd, buf, BYTES, addr), BYTES);
-	CHECK(!memcmp(buf, shadow, BYTES));
+	EXPECT_EQ(BYTES, pread(self->fd, buf, BYTES, addr));
+	EXPECT_EQ(0, memcmp(buf, shadow, BYTES));
 	free(shadow);
 	free(buf);
 }
 
-static void vectors(void)
+TEST_F(rw, vectors)
 {
 	char a[5] = "aaaaa", b[9000], c[3] = "ccc", all[9008];
 	struct iovec iov[] = {
@@ -106,27 +114,32 @@ static void vectors(void)
 	};
 	uint64_t addr;
 
-	fd = heap_open();
-	addr = heap_new(fd, 40000);
+	addr = heap_new(self->fd, 40000);
 	memset(b, 'b', sizeof(b));
-	CHECK_EQ(pwritev(fd, iov, 4, addr + 8000), sizeof(all));
-	CHECK_EQ(pread(fd, all, sizeof(all), addr + 8000), sizeof(all));
-	CHECK(!memcmp(all, a, 5) && !memcmp(all + 5, b, 9000) && !memcmp(all + 9005, c, 3));
+	EXPECT_EQ(sizeof(all), pwritev(self->fd, iov, 4, addr + 8000));
+	EXPECT_EQ(sizeof(all), pread(self->fd, all, sizeof(all), addr + 8000));
+	EXPECT_EQ(0, memcmp(all, a, 5));
+	EXPECT_EQ(0, memcmp(all + 5, b, 9000));
+	EXPECT_EQ(0, memcmp(all + 9005, c, 3));
 	memset(a, 0, sizeof(a));
 	memset(b, 0, sizeof(b));
 	memset(c, 0, sizeof(c));
-	CHECK_EQ(lseek(fd, addr + 8000, SEEK_SET), addr + 8000);
-	CHECK_EQ(readv(fd, iov, 4), sizeof(all));
-	CHECK(!memcmp(all, a, 5) && !memcmp(all + 5, b, 9000) && !memcmp(all + 9005, c, 3));
-	CHECK_EQ(lseek(fd, addr, SEEK_SET), addr);
-	CHECK_EQ(writev(fd, iov, 4), sizeof(all));
-	CHECK_EQ(lseek(fd, 0, SEEK_CUR), addr + sizeof(all));
-	CHECK_EQ(preadv(fd, iov, 4, addr), sizeof(all));
-	CHECK(!memcmp(all, a, 5) && !memcmp(all + 5, b, 9000) && !memcmp(all + 9005, c, 3));
+	EXPECT_EQ(addr + 8000, lseek(self->fd, addr + 8000, SEEK_SET));
+	EXPECT_EQ(sizeof(all), readv(self->fd, iov, 4));
+	EXPECT_EQ(0, memcmp(all, a, 5));
+	EXPECT_EQ(0, memcmp(all + 5, b, 9000));
+	EXPECT_EQ(0, memcmp(all + 9005, c, 3));
+	EXPECT_EQ(addr, lseek(self->fd, addr, SEEK_SET));
+	EXPECT_EQ(sizeof(all), writev(self->fd, iov, 4));
+	EXPECT_EQ(addr + sizeof(all), lseek(self->fd, 0, SEEK_CUR));
+	EXPECT_EQ(sizeof(all), preadv(self->fd, iov, 4, addr));
+	EXPECT_EQ(0, memcmp(all, a, 5));
+	EXPECT_EQ(0, memcmp(all + 5, b, 9000));
+	EXPECT_EQ(0, memcmp(all + 9005, c, 3));
 }
 
 /* Outside of every span in use. */
-static void outside(void)
+TEST_F(rw, outside)
 {
 	static const uint64_t addrs[] = {
 		0, 1, GOALLOC_ZERO_ADDR, 4096, HEAP_BASE - 1, HEAP_BASE + 1 * GIB,
@@ -136,162 +149,144 @@ static void outside(void)
 	char buf[16] = "untouched";
 	size_t i;
 
-	fd = heap_open();
-	CHECK_RET(IO_RET(pread(fd, buf, 1, HEAP_BASE)), -EFAULT);
-	CHECK_RET(IO_RET(pwrite(fd, buf, 1, HEAP_BASE)), -EFAULT);
-	heap_new(fd, 100);
+	EXPECT_RET(-EFAULT, IO_RET(pread(self->fd, buf, 1, HEAP_BASE)));
+	EXPECT_RET(-EFAULT, IO_RET(pwrite(self->fd, buf, 1, HEAP_BASE)));
+	heap_new(self->fd, 100);
 	for (i = 0; i < ARRAY_SIZE(addrs); i++) {
-		CHECK_RET(IO_RET(pread(fd, buf, sizeof(buf), addrs[i])), -EFAULT);
-		CHECK_RET(IO_RET(pwrite(fd, buf, sizeof(buf), addrs[i])), -EFAULT);
+		EXPECT_RET(-EFAULT, IO_RET(pread(self->fd, buf, sizeof(buf), addrs[i])));
+		EXPECT_RET(-EFAULT, IO_RET(pwrite(self->fd, buf, sizeof(buf), addrs[i])));
 	}
-	CHECK(!strcmp(buf, "untouched"));
-	CHECK_RET(IO_RET(pread(fd, buf, 1, -1)), -EINVAL);
-	CHECK_RET(IO_RET(pwrite(fd, buf, 1, -8192)), -EINVAL);
+	EXPECT_STREQ("untouched", buf);
+	EXPECT_RET(-EINVAL, IO_RET(pread(self->fd, buf, 1, -1)));
+	EXPECT_RET(-EINVAL, IO_RET(pwrite(self->fd, buf, 1, -8192)));
 }
 
 /* What begins inside and runs out is short. */
-static void short_at_the_end(void)
+TEST_F(rw, short_at_the_end)
 {
 	uint64_t addr, usable, end;
 	struct goalloc_query q;
 	char buf[20000];
 
-	fd = heap_open();
-	REQUIRE(CHECK_RET(heap_alloc(fd, 40000, 0, &addr, &usable), 0));
+	ASSERT_RET(0, heap_alloc(self->fd, 40000, 0, &addr, &usable));
 	end = addr + usable;
-	REQUIRE(CHECK_RET(heap_query(fd, end, &q), -ENOENT));
+	ASSERT_RET(-ENOENT, heap_query(self->fd, end, &q));
 	memset(buf, 'x', sizeof(buf));
-	CHECK_EQ(pwrite(fd, buf, sizeof(buf), end - 10000), 10000);
-	CHECK_EQ(pwrite(fd, buf, 2, end - 1), 1);
+	EXPECT_EQ(10000, pwrite(self->fd, buf, sizeof(buf), end - 10000));
+	EXPECT_EQ(1, pwrite(self->fd, buf, 2, end - 1));
 	memset(buf, 0, sizeof(buf));
-	CHECK_EQ(pread(fd, buf, sizeof(buf), end - 10000), 10000);
-	CHECK(buf[0] == 'x' && buf[9999] == 'x' && is_zero(buf + 10000, 10000));
-	CHECK_EQ(pread(fd, buf, 100, end - 1), 1);
-	CHECK_RET(IO_RET(pread(fd, buf, 100, end)), -EFAULT);
-	CHECK_RET(IO_RET(pwrite(fd, buf, 100, end)), -EFAULT);
+	EXPECT_EQ(10000, pread(self->fd, buf, sizeof(buf), end - 10000));
+	EXPECT_EQ('x', buf[0]);
+	EXPECT_EQ('x', buf[9999]);
+	EXPECT_TRUE(is_zero(buf + 10000, 10000));
+	EXPECT_EQ(1, pread(self->fd, buf, 100, end - 1));
+	EXPECT_RET(-EFAULT, IO_RET(pread(self->fd, buf, 100, end)));
+	EXPECT_RET(-EFAULT, IO_RET(pwrite(self->fd, buf, 100, end)));
 	/* It begins before the span: nothing of it is read. */
-	CHECK_RET(heap_query(fd, HEAP_BASE - 1, &q), -ENOENT);
-	CHECK_RET(IO_RET(pread(fd, buf, 100, HEAP_BASE - 50)), -EFAULT);
+	EXPECT_RET(-ENOENT, heap_query(self->fd, HEAP_BASE - 1, &q));
+	EXPECT_RET(-EFAULT, IO_RET(pread(self->fd, buf, 100, HEAP_BASE - 50)));
 	/* The position moves by what was done. */
-	CHECK_EQ(lseek(fd, end - 10, SEEK_SET), end - 10);
-	CHECK_EQ(read(fd, buf, 100), 10);
-	CHECK_EQ(lseek(fd, 0, SEEK_CUR), end);
-	CHECK_RET(IO_RET(read(fd, buf, 100)), -EFAULT);
+	EXPECT_EQ(end - 10, lseek(self->fd, end - 10, SEEK_SET));
+	EXPECT_EQ(10, read(self->fd, buf, 100));
+	EXPECT_EQ(end, lseek(self->fd, 0, SEEK_CUR));
+	EXPECT_RET(-EFAULT, IO_RET(read(self->fd, buf, 100)));
 }
 
 /* Spans side by side are one stretch of memory. */
-static void across_spans(void)
+TEST_F(rw, across_spans)
 {
 	uint64_t first, second;
 	char buf[100];
 
-	fd = heap_open();
-	first = heap_new(fd, 40960);
-	second = heap_new(fd, 40960);
-	REQUIRE(CHECK_EQ(second, first + 40960));
-	CHECK(obj_write(fd, second - 48, 96, 7));
-	CHECK_EQ(pread(fd, buf, 96, second - 48), 96);
-	CHECK(pattern_holds(buf, 96, 7));
+	first = heap_new(self->fd, 40960);
+	second = heap_new(self->fd, 40960);
+	ASSERT_EQ(first + 40960, second);
+	EXPECT_TRUE(obj_write(self->fd, second - 48, 96, 7));
+	EXPECT_EQ(96, pread(self->fd, buf, 96, second - 48));
+	EXPECT_TRUE(pattern_holds(buf, 96, 7));
 	/* With the second gone it ends at the first. */
-	CHECK_RET(heap_free(fd, second), 0);
-	CHECK_EQ(pread(fd, buf, 96, second - 48), 48);
+	EXPECT_RET(0, heap_free(self->fd, second));
+	EXPECT_EQ(48, pread(self->fd, buf, 96, second - 48));
 }
 
-static void no_bytes(void)
+TEST_F(rw, no_bytes)
 {
 	uint64_t addr;
 	char buf[1];
 
-	fd = heap_open();
-	addr = heap_new(fd, 10);
-	CHECK_EQ(pread(fd, buf, 0, addr), 0);
-	CHECK_EQ(pwrite(fd, buf, 0, addr), 0);
+	addr = heap_new(self->fd, 10);
+	EXPECT_EQ(0, pread(self->fd, buf, 0, addr));
+	EXPECT_EQ(0, pwrite(self->fd, buf, 0, addr));
 }
 
 /* The caller's memory is at fault: nothing is done, or a part that is told. */
-static void bad_buffer(void)
+TEST_F(rw, bad_buffer)
 {
 	uint64_t addr;
 	ssize_t n;
 	char *page;
 
-	fd = heap_open();
-	addr = heap_new(fd, 40000);
+	addr = heap_new(self->fd, 40000);
 	page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	REQUIRE(page != MAP_FAILED);
-	REQUIRE(!munmap(page + 4096, 4096));
+	ASSERT_NE(MAP_FAILED, page);
+	ASSERT_EQ(0, munmap(page + 4096, 4096));
 	memset(page, 'x', 4096);
 
-	CHECK_RET(IO_RET(pwrite(fd, page + 4096, 100, addr)), -EFAULT);
-	CHECK_RET(IO_RET(pread(fd, page + 4096, 100, addr)), -EFAULT);
-	CHECK(obj_is_zero(fd, addr, 40000));
+	EXPECT_RET(-EFAULT, IO_RET(pwrite(self->fd, page + 4096, 100, addr)));
+	EXPECT_RET(-EFAULT, IO_RET(pread(self->fd, page + 4096, 100, addr)));
+	EXPECT_TRUE(obj_is_zero(self->fd, addr, 40000));
 
-	n = pwrite(fd, page, 8192, addr);
-	CHECK((n > 0 && n <= 4096) || (n < 0 && errno == EFAULT));
+	n = pwrite(self->fd, page, 8192, addr);
+	EXPECT_TRUE((n > 0 && n <= 4096) || (n < 0 && errno == EFAULT))
+		TH_LOG("it gave %zd (%s)", n, errno_name(IO_RET(n)));
 	if (n > 0) {
 		char *copy = malloc(n);
 
-		CHECK_EQ(pread(fd, copy, n, addr), n);
-		CHECK(!memcmp(copy, page, n));
+		EXPECT_EQ(n, pread(self->fd, copy, n, addr));
+		EXPECT_EQ(0, memcmp(copy, page, n));
 		free(copy);
 	}
-	CHECK(obj_is_zero(fd, addr + 4096, 40000 - 4096));
-	n = pread(fd, page, 8192, addr + 8192);
-	CHECK((n > 0 && n <= 4096) || (n < 0 && errno == EFAULT));
+	EXPECT_TRUE(obj_is_zero(self->fd, addr + 4096, 40000 - 4096));
+	n = pread(self->fd, page, 8192, addr + 8192);
+	EXPECT_TRUE((n > 0 && n <= 4096) || (n < 0 && errno == EFAULT))
+		TH_LOG("it gave %zd (%s)", n, errno_name(IO_RET(n)));
 
 	/* Read into memory that may not be written. */
-	REQUIRE(!mprotect(page, 4096, PROT_READ));
-	CHECK_RET(IO_RET(pread(fd, page, 100, addr)), -EFAULT);
+	ASSERT_EQ(0, mprotect(page, 4096, PROT_READ));
+	EXPECT_RET(-EFAULT, IO_RET(pread(self->fd, page, 100, addr)));
 	munmap(page, 4096);
 }
 
 /* How a file was opened holds for its contents. */
-static void access_modes(void)
+TEST_F(rw, access_modes)
 {
 	int reader = open(HEAP_DEVICE, O_RDONLY | O_CLOEXEC);
 	int writer = open(HEAP_DEVICE, O_WRONLY | O_CLOEXEC);
 	char buf[4];
 
-	REQUIRE(reader >= 0 && writer >= 0);
-	CHECK_RET(IO_RET(pwrite(reader, buf, 4, HEAP_BASE)), -EBADF);
-	CHECK_RET(IO_RET(pread(writer, buf, 4, HEAP_BASE)), -EBADF);
+	ASSERT_LE(0, reader);
+	ASSERT_LE(0, writer);
+	EXPECT_RET(-EBADF, IO_RET(pwrite(reader, buf, 4, HEAP_BASE)));
+	EXPECT_RET(-EBADF, IO_RET(pread(writer, buf, 4, HEAP_BASE)));
 	close(reader);
 	close(writer);
 }
 
 /* One call for more than any buffer in between may hold. */
-static void one_large_transfer(void)
+TEST_F_TIMEOUT(rw, one_large_transfer, LONG_TEST)
 {
 	size_t bytes = 24 * MIB + 5;
 	char *buf = malloc(bytes);
 	uint64_t addr;
 
-	fd = heap_open();
-	addr = heap_new(fd, bytes);
-	REQUIRE(buf && addr);
+	addr = heap_new(self->fd, bytes);
+	ASSERT_TRUE(buf && addr);
 	pattern_fill(buf, bytes, 99);
-	CHECK_EQ(pwrite(fd, buf, bytes, addr), bytes);
+	EXPECT_EQ(bytes, pwrite(self->fd, buf, bytes, addr));
 	memset(buf, 0, bytes);
-	CHECK_EQ(pread(fd, buf, bytes, addr), bytes);
-	CHECK(pattern_holds(buf, bytes, 99));
+	EXPECT_EQ(bytes, pread(self->fd, buf, bytes, addr));
+	EXPECT_TRUE(pattern_holds(buf, bytes, 99));
 	free(buf);
 }
 
-static const struct tap_test tests[] = {
-	TEST(positioned),
-	TEST(seeking),
-	TEST(across_pages),
-	TEST(vectors),
-	TEST(outside),
-	TEST(short_at_the_end),
-	TEST(across_spans),
-	TEST(no_bytes),
-	TEST(bad_buffer),
-	TEST(access_modes),
-	TEST(one_large_transfer),
-};
-
-int main(void)
-{
-	return tap_run(tests, ARRAY_SIZE(tests), heap_close_all);
-}
+TEST_HARNESS_MAIN

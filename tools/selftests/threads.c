@@ -9,7 +9,45 @@
 
 enum { THREADS = 8 };
 
-static int fd;
+FIXTURE(threads)
+{
+	int fd;
+};
+
+FIXTURE_SETUP(threads)
+{
+	self->fd = heap_open();
+}
+
+FIXTURE_TEARDOWN(threads)
+{
+	EXPECT_RET(0, IO_RET(close(self->fd)));
+}
+
+/* What every thread of a test gets. */
+struct worker {
+	struct __test_metadata *_metadata;
+	int fd;
+	pthread_t thread;
+	uint64_t state;
+	unsigned int number;
+	unsigned int ops;
+	unsigned int size_bits;
+	unsigned int done;
+};
+
+static void start(struct __test_metadata *_metadata, int fd, struct worker *w,
+		  void *(*run)(void *))
+{
+	w->_metadata = _metadata;
+	w->fd = fd;
+	ASSERT_RET(0, -pthread_create(&w->thread, NULL, run, w));
+}
+
+static void finish(struct __test_metadata *_metadata, struct worker *w)
+{
+	EXPECT_RET(0, -pthread_join(w->thread, NULL));
+}
 
 /*
  * Objects in the open: a thread takes one out of a slot, which makes it its
@@ -23,92 +61,83 @@ static struct obj *swap(size_t i, struct obj *o)
 	return __atomic_exchange_n(&slots[i], o, __ATOMIC_ACQ_REL);
 }
 
-static void retire(struct obj *o)
+static void retire(struct __test_metadata *_metadata, int fd, struct obj *o)
 {
 	if (!o)
 		return;
-	if (!CHECK(obj_is(fd, o->addr, o->bytes, o->seed)))
-		tap_note("object at %#" PRIx64 ", %" PRIu64 " bytes", o->addr, o->bytes);
-	CHECK_RET(heap_free(fd, o->addr), 0);
+	EXPECT_TRUE(obj_is(fd, o->addr, o->bytes, o->seed))
+		TH_LOG("object at %#" PRIx64 ", %" PRIu64 " bytes", o->addr, o->bytes);
+	EXPECT_RET(0, heap_free(fd, o->addr));
 	free(o);
 }
-
-struct worker {
-	pthread_t thread;
-	uint64_t state;
-	unsigned int ops;
-	unsigned int size_bits;
-	unsigned int done;
-};
 
 static void *work(void *arg)
 {
 	struct worker *w = arg;
+	struct __test_metadata *_metadata = w->_metadata;
 
 	for (w->done = 0; w->done < w->ops; w->done++) {
 		struct obj *o = malloc(sizeof(*o));
 
 		o->bytes = rnd_size(&w->state, w->size_bits);
 		o->seed = rnd(&w->state);
-		if (!CHECK_RET(heap_alloc(fd, o->bytes, o->seed & GOALLOC_SCAN, &o->addr,
-					  &o->usable), 0)) {
+		if (!EXPECT_RET(0, heap_alloc(w->fd, o->bytes, o->seed & GOALLOC_SCAN, &o->addr,
+					      &o->usable))) {
 			free(o);
 			break;
 		}
-		if (!CHECK(obj_is_zero(fd, o->addr, o->bytes)))
-			tap_note("object at %#" PRIx64 ", %" PRIu64 " bytes", o->addr, o->bytes);
-		CHECK(obj_write(fd, o->addr, o->bytes, o->seed));
-		retire(swap(rnd_below(&w->state, SLOTS), o));
+		EXPECT_TRUE(obj_is_zero(w->fd, o->addr, o->bytes))
+			TH_LOG("object at %#" PRIx64 ", %" PRIu64 " bytes", o->addr, o->bytes);
+		EXPECT_TRUE(obj_write(w->fd, o->addr, o->bytes, o->seed));
+		retire(_metadata, w->fd, swap(rnd_below(&w->state, SLOTS), o));
 	}
 	return NULL;
 }
 
-static void run_workers(unsigned int ops, unsigned int size_bits)
+static void run_workers(struct __test_metadata *_metadata, int fd, unsigned int ops,
+			unsigned int size_bits)
 {
 	uint64_t seed = rnd_seed(), sum = 0;
 	struct worker workers[THREADS];
 	struct goalloc_memstats ms;
-	double start;
+	double begun = seconds();
 	size_t i;
 
-	fd = heap_open();
-	memset(slots, 0, sizeof(slots));
-	start = tap_seconds();
 	for (i = 0; i < THREADS; i++) {
-		workers[i].state = seed + i * 1000;
-		workers[i].ops = paced(ops / THREADS);
-		workers[i].size_bits = size_bits;
-		REQUIRE(!pthread_create(&workers[i].thread, NULL, work, &workers[i]));
+		workers[i] = (struct worker){
+			.state = seed + i * 1000, .ops = paced(ops / THREADS),
+			.size_bits = size_bits,
+		};
+		start(_metadata, fd, &workers[i], work);
 	}
 	for (i = 0; i < THREADS; i++) {
-		pthread_join(workers[i].thread, NULL);
+		finish(_metadata, &workers[i]);
 		sum += workers[i].done;
 	}
-	tap_note("%" PRIu64 " objects by %d threads in %.2f s", sum, THREADS,
-		 tap_seconds() - start);
+	TH_LOG("%" PRIu64 " objects by %d threads in %.2f s", sum, THREADS, seconds() - begun);
 	ms = heap_stats(fd);
-	CHECK_EQ(ms.mallocs, sum);
+	EXPECT_EQ(sum, ms.mallocs);
 	for (i = 0; i < SLOTS; i++)
-		retire(swap(i, NULL));
+		retire(_metadata, fd, swap(i, NULL));
 	ms = heap_stats(fd);
-	CHECK_EQ(ms.mallocs, sum);
-	CHECK_EQ(ms.frees, sum);
-	heap_check_empty(fd);
+	EXPECT_EQ(sum, ms.mallocs);
+	EXPECT_EQ(sum, ms.frees);
+	EXPECT_EMPTY(fd);
 }
 
-static void small_objects(void)
+TEST_F_TIMEOUT(threads, small_objects, LONG_TEST)
 {
-	run_workers(24000, 11);
+	run_workers(_metadata, self->fd, 24000, 11);
 }
 
-static void tiny_objects(void)
+TEST_F_TIMEOUT(threads, tiny_objects, LONG_TEST)
 {
-	run_workers(24000, 4);
+	run_workers(_metadata, self->fd, 24000, 4);
 }
 
-static void all_sizes(void)
+TEST_F_TIMEOUT(threads, all_sizes, LONG_TEST)
 {
-	run_workers(8000, 17);
+	run_workers(_metadata, self->fd, 8000, 17);
 }
 
 /*
@@ -122,48 +151,50 @@ static unsigned int rounds;
 
 static void *free_given(void *arg)
 {
-	uintptr_t me = (uintptr_t)arg;
+	struct worker *w = arg;
+	struct __test_metadata *_metadata = w->_metadata;
 	unsigned int round;
 	size_t i;
 
 	for (round = 0; round < rounds; round++) {
 		pthread_barrier_wait(&barrier);
-		for (i = me; i < BATCH; i += THREADS)
-			CHECK_RET(heap_free(fd, given[i]), 0);
+		for (i = w->number; i < BATCH; i += THREADS)
+			EXPECT_RET(0, heap_free(w->fd, given[i]));
 		pthread_barrier_wait(&barrier);
 	}
 	return NULL;
 }
 
-static void freed_by_others(void)
+TEST_F_TIMEOUT(threads, freed_by_others, LONG_TEST)
 {
 	static const uint64_t sizes[] = { 1, 7, 16, 48, 100, 1024, 8192, 32768, 65536 };
-	pthread_t threads[THREADS];
+	struct worker workers[THREADS];
 	uint64_t sum = 0, inuse;
 	unsigned int round;
 	size_t i;
 
-	fd = heap_open();
 	rounds = paced(45);
-	REQUIRE(!pthread_barrier_init(&barrier, NULL, THREADS + 1));
-	for (i = 0; i < THREADS; i++)
-		REQUIRE(!pthread_create(&threads[i], NULL, free_given, (void *)i));
+	ASSERT_RET(0, -pthread_barrier_init(&barrier, NULL, THREADS + 1));
+	for (i = 0; i < THREADS; i++) {
+		workers[i] = (struct worker){ .number = i };
+		start(_metadata, self->fd, &workers[i], free_given);
+	}
 	for (round = 0; round < rounds; round++) {
 		for (i = 0; i < BATCH; i++, sum++)
-			given[i] = heap_new(fd, sizes[round % ARRAY_SIZE(sizes)]);
+			given[i] = heap_new(self->fd, sizes[round % ARRAY_SIZE(sizes)]);
 		pthread_barrier_wait(&barrier);
 		pthread_barrier_wait(&barrier);
-		CHECK_EQ(heap_stats(fd).heap_objects, 0);
+		EXPECT_EQ(0, heap_stats(self->fd).heap_objects);
 	}
 	for (i = 0; i < THREADS; i++)
-		pthread_join(threads[i], NULL);
+		finish(_metadata, &workers[i]);
 	pthread_barrier_destroy(&barrier);
-	CHECK_EQ(heap_stats(fd).mallocs, sum);
-	heap_check_empty(fd);
+	EXPECT_EQ(sum, heap_stats(self->fd).mallocs);
+	EXPECT_EMPTY(self->fd);
 	/* Some spans in the caches, none of those that went through here. */
-	inuse = heap_stats(fd).heap_inuse;
-	tap_note("%" PRIu64 " KiB in use by spans without objects", inuse / 1024);
-	CHECK(inuse < 4 * MIB);
+	inuse = heap_stats(self->fd).heap_inuse;
+	TH_LOG("%" PRIu64 " KiB in use by spans without objects", inuse / 1024);
+	EXPECT_LT(inuse, 4 * MIB);
 }
 
 /* All threads free the same object: one of them does, the others are told. */
@@ -172,13 +203,13 @@ static unsigned int races, wins, refusals, odd;
 
 static void *race(void *arg)
 {
+	struct worker *w = arg;
 	unsigned int i;
 	long ret;
 
-	(void)arg;
 	for (i = 0; i < races; i++) {
 		pthread_barrier_wait(&barrier);
-		ret = heap_free(fd, raced);
+		ret = heap_free(w->fd, raced);
 		if (!ret)
 			__atomic_fetch_add(&wins, 1, __ATOMIC_RELAXED);
 		else if (ret == -EALREADY || ret == -ENOENT)
@@ -190,40 +221,36 @@ static void *race(void *arg)
 	return NULL;
 }
 
-static void double_free_race(void)
+TEST_F_TIMEOUT(threads, double_free_race, LONG_TEST)
 {
 	static const uint64_t sizes[] = { 16, 100, 5, 1024, 40000 };
 	enum { RACERS = 3 };
-	pthread_t threads[RACERS];
+	struct worker racers[RACERS];
 	uint64_t keep[ARRAY_SIZE(sizes)];
 	unsigned int i;
 
-	fd = heap_open();
 	races = paced(3000);
-	wins = 0;
-	refusals = 0;
-	odd = 0;
 	for (i = 0; i < ARRAY_SIZE(sizes); i++)
-		keep[i] = heap_new(fd, sizes[i]);
-	REQUIRE(!pthread_barrier_init(&barrier, NULL, RACERS + 1));
+		keep[i] = heap_new(self->fd, sizes[i]);
+	ASSERT_RET(0, -pthread_barrier_init(&barrier, NULL, RACERS + 1));
 	for (i = 0; i < RACERS; i++)
-		REQUIRE(!pthread_create(&threads[i], NULL, race, NULL));
+		start(_metadata, self->fd, &racers[i], race);
 	for (i = 0; i < races; i++) {
-		raced = heap_new(fd, sizes[i % ARRAY_SIZE(sizes)]);
+		raced = heap_new(self->fd, sizes[i % ARRAY_SIZE(sizes)]);
 		pthread_barrier_wait(&barrier);
 		pthread_barrier_wait(&barrier);
 	}
 	for (i = 0; i < RACERS; i++)
-		pthread_join(threads[i], NULL);
+		finish(_metadata, &racers[i]);
 	pthread_barrier_destroy(&barrier);
-	tap_note("%u frees done, %u refused", wins, refusals);
-	CHECK_EQ(wins, races);
-	CHECK_EQ(refusals, races * (RACERS - 1));
-	CHECK_EQ(odd, 0);
-	CHECK_EQ(heap_stats(fd).heap_objects, ARRAY_SIZE(sizes));
+	TH_LOG("%u frees done, %u refused", wins, refusals);
+	EXPECT_EQ(races, wins);
+	EXPECT_EQ(races * (RACERS - 1), refusals);
+	EXPECT_EQ(0, odd);
+	EXPECT_EQ(ARRAY_SIZE(sizes), heap_stats(self->fd).heap_objects);
 	for (i = 0; i < ARRAY_SIZE(sizes); i++)
-		CHECK_RET(heap_free(fd, keep[i]), 0);
-	heap_check_empty(fd);
+		EXPECT_RET(0, heap_free(self->fd, keep[i]));
+	EXPECT_EMPTY(self->fd);
 }
 
 /* Bad addresses from some threads while others work: nobody else's object is hurt. */
@@ -231,28 +258,30 @@ static bool vandals;
 
 static void *vandalise(void *arg)
 {
-	uint64_t state = (uintptr_t)arg;
+	struct worker *w = arg;
+	struct __test_metadata *_metadata = w->_metadata;
 	unsigned long refused = 0, accepted = 0;
 	struct goalloc_query q;
 
 	while (__atomic_load_n(&vandals, __ATOMIC_RELAXED)) {
 		/* Odd addresses are no object of 2 bytes or more. */
-		uint64_t addr = HEAP_BASE + (rnd_below(&state, 4 * MIB) | 1);
+		uint64_t addr = HEAP_BASE + (rnd_below(&w->state, 4 * MIB) | 1);
 
-		if (heap_free(fd, addr))
+		if (heap_free(w->fd, addr))
 			refused++;
 		else
 			accepted++;
-		heap_query(fd, addr, &q);
+		heap_query(w->fd, addr, &q);
 	}
-	CHECK_EQ(accepted, 0);
-	tap_note("%lu bad frees refused", refused);
+	EXPECT_EQ(0, accepted);
+	TH_LOG("%lu bad frees refused", refused);
 	return NULL;
 }
 
 static void *work_even(void *arg)
 {
 	struct worker *w = arg;
+	struct __test_metadata *_metadata = w->_metadata;
 	struct obj objs[100] = { 0 };
 	unsigned int i;
 
@@ -260,41 +289,42 @@ static void *work_even(void *arg)
 		struct obj *o = &objs[rnd_below(&w->state, ARRAY_SIZE(objs))];
 
 		if (o->addr) {
-			CHECK(obj_is(fd, o->addr, o->bytes, o->seed));
-			CHECK_RET(heap_free(fd, o->addr), 0);
+			EXPECT_TRUE(obj_is(w->fd, o->addr, o->bytes, o->seed));
+			EXPECT_RET(0, heap_free(w->fd, o->addr));
 		}
 		o->bytes = rnd_size(&w->state, 14) + 15;
 		o->seed = rnd(&w->state);
-		o->addr = heap_new(fd, o->bytes);
-		CHECK(obj_write(fd, o->addr, o->bytes, o->seed));
+		o->addr = heap_new(w->fd, o->bytes);
+		EXPECT_TRUE(obj_write(w->fd, o->addr, o->bytes, o->seed));
 	}
 	for (i = 0; i < ARRAY_SIZE(objs); i++) {
-		CHECK(obj_is(fd, objs[i].addr, objs[i].bytes, objs[i].seed));
-		CHECK_RET(heap_free(fd, objs[i].addr), 0);
+		EXPECT_TRUE(obj_is(w->fd, objs[i].addr, objs[i].bytes, objs[i].seed));
+		EXPECT_RET(0, heap_free(w->fd, objs[i].addr));
 	}
 	return NULL;
 }
 
-static void bad_frees_meanwhile(void)
+TEST_F_TIMEOUT(threads, bad_frees_meanwhile, LONG_TEST)
 {
 	struct worker workers[3];
-	pthread_t vandal[2];
+	struct worker vandal[2];
 	size_t i;
 
-	fd = heap_open();
 	vandals = true;
-	for (i = 0; i < ARRAY_SIZE(vandal); i++)
-		REQUIRE(!pthread_create(&vandal[i], NULL, vandalise, (void *)(i + 1)));
+	for (i = 0; i < ARRAY_SIZE(vandal); i++) {
+		vandal[i] = (struct worker){ .state = i + 1 };
+		start(_metadata, self->fd, &vandal[i], vandalise);
+	}
 	for (i = 0; i < ARRAY_SIZE(workers); i++) {
 		workers[i] = (struct worker){ .state = i, .ops = paced(3000) };
-		REQUIRE(!pthread_create(&workers[i].thread, NULL, work_even, &workers[i]));
+		start(_metadata, self->fd, &workers[i], work_even);
 	}
 	for (i = 0; i < ARRAY_SIZE(workers); i++)
-		pthread_join(workers[i].thread, NULL);
-	vandals = false;
+		finish(_metadata, &workers[i]);
+	__atomic_store_n(&vandals, false, __ATOMIC_RELAXED);
 	for (i = 0; i < ARRAY_SIZE(vandal); i++)
-		pthread_join(vandal[i], NULL);
-	heap_check_empty(fd);
+		finish(_metadata, &vandal[i]);
+	EXPECT_EMPTY(self->fd);
 }
 
 /* The books can be read at any time, and are then at least possible. */
@@ -302,54 +332,41 @@ static bool reading;
 
 static void *read_books(void *arg)
 {
+	struct worker *w = arg;
+	struct __test_metadata *_metadata = w->_metadata;
 	unsigned long reads = 0;
 
-	(void)arg;
 	while (__atomic_load_n(&reading, __ATOMIC_RELAXED)) {
-		struct goalloc_memstats ms = heap_stats(fd);
+		struct goalloc_memstats ms = heap_stats(w->fd);
 
-		CHECK_EQ(ms.heap_inuse + ms.heap_idle, ms.heap_sys);
-		CHECK(ms.heap_released <= ms.heap_idle);
-		CHECK_EQ(ms.heap_objects, ms.mallocs - ms.frees);
-		CHECK(ms.heap_objects < 1ULL << 40);
-		CHECK(ms.heap_alloc < 1ULL << 40);
+		EXPECT_EQ(ms.heap_sys, ms.heap_inuse + ms.heap_idle);
+		EXPECT_LE(ms.heap_released, ms.heap_idle);
+		EXPECT_EQ(ms.mallocs - ms.frees, ms.heap_objects);
+		EXPECT_LT(ms.heap_objects, 1ULL << 40);
+		EXPECT_LT(ms.heap_alloc, 1ULL << 40);
 		reads++;
 	}
-	tap_note("%lu looks at the books", reads);
+	TH_LOG("%lu looks at the books", reads);
 	return NULL;
 }
 
-static void books_meanwhile(void)
+TEST_F_TIMEOUT(threads, books_meanwhile, LONG_TEST)
 {
 	struct worker workers[3];
-	pthread_t reader;
+	struct worker reader = { 0 };
 	size_t i;
 
-	fd = heap_open();
 	reading = true;
-	REQUIRE(!pthread_create(&reader, NULL, read_books, NULL));
+	start(_metadata, self->fd, &reader, read_books);
 	for (i = 0; i < ARRAY_SIZE(workers); i++) {
 		workers[i] = (struct worker){ .state = i, .ops = paced(3000) };
-		REQUIRE(!pthread_create(&workers[i].thread, NULL, work_even, &workers[i]));
+		start(_metadata, self->fd, &workers[i], work_even);
 	}
 	for (i = 0; i < ARRAY_SIZE(workers); i++)
-		pthread_join(workers[i].thread, NULL);
-	reading = false;
-	pthread_join(reader, NULL);
-	heap_check_empty(fd);
+		finish(_metadata, &workers[i]);
+	__atomic_store_n(&reading, false, __ATOMIC_RELAXED);
+	finish(_metadata, &reader);
+	EXPECT_EMPTY(self->fd);
 }
 
-static const struct tap_test tests[] = {
-	TEST(small_objects),
-	TEST(tiny_objects),
-	TEST(all_sizes),
-	TEST(freed_by_others),
-	TEST(double_free_race),
-	TEST(bad_frees_meanwhile),
-	TEST(books_meanwhile),
-};
-
-int main(void)
-{
-	return tap_run(tests, ARRAY_SIZE(tests), heap_close_all);
-}
+TEST_HARNESS_MAIN
