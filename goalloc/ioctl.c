@@ -267,6 +267,8 @@ static int goalloc_ioctl_free_batch(struct goalloc_ucmd *ucmd)
 	int err;
 
 	err = goalloc_batch_check(cmd, false) ?: goalloc_batch_begin(ucmd);
+	if (err)
+		return err;
 	while (!err && goalloc_batch_go_on(cmd)) {
 		u32 n = goalloc_batch_get(cmd, cmd->addrs, addrs), i;
 

@@ -41,6 +41,8 @@ u64 mheap_held(struct goalloc_heap *heap)
 	       atomic64_read(&heap->other_bytes) + atomic64_read(&heap->pages.meta_bytes);
 }
 
+GOALLOC_EXPORT_FOR_KUNIT(mheap_held);
+
 /**
  * scavenge_goal - what to hold under a soft limit
  * @limit: the limit in bytes
@@ -51,6 +53,8 @@ u64 scavenge_goal(u64 limit)
 {
 	return limit == GOALLOC_NO_LIMIT ? limit : limit - limit / 20;
 }
+
+GOALLOC_EXPORT_FOR_KUNIT(scavenge_goal);
 
 /* Idle and backed, in bytes. */
 static u64 scavenge_idle(struct goalloc_heap *heap)
@@ -159,6 +163,9 @@ static void scavenge_give(struct goalloc_heap *heap, const struct scavenge_run *
 	unsigned long flags = mheap_lock(heap);
 	unsigned long i;
 
+	/* Another search may have passed by what is given back unscavenged. */
+	if (heap->backing == BACKING_SPARSE && hweight64(released) != run->npages)
+		scavenge_freed(heap, run->addr, run->npages);
 	if (heap->backing == BACKING_LINEAR)
 		pagealloc_set_scavenged(&heap->pages, run->addr, run->npages);
 	else
