@@ -23,6 +23,13 @@ _Static_assert(offsetof(struct goalloc_batch, done) == 28, "done");
 _Static_assert(sizeof(struct goalloc_query) == 56, "goalloc_query");
 _Static_assert(offsetof(struct goalloc_query, base) == 16, "base");
 _Static_assert(offsetof(struct goalloc_query, state) == 48, "state");
+_Static_assert(sizeof(struct goalloc_param) == 16, "goalloc_param");
+_Static_assert(offsetof(struct goalloc_param, id) == 4, "id");
+_Static_assert(offsetof(struct goalloc_param, value) == 8, "value");
+_Static_assert(sizeof(struct goalloc_scavenge) == 24, "goalloc_scavenge");
+_Static_assert(offsetof(struct goalloc_scavenge, released) == 16, "released");
+_Static_assert(sizeof(struct goalloc_name) == 56, "goalloc_name");
+_Static_assert(offsetof(struct goalloc_name, name) == 8, "name");
 _Static_assert(sizeof(struct goalloc_memstats) == 1864, "goalloc_memstats");
 _Static_assert(offsetof(struct goalloc_memstats, alloc) == 8, "alloc");
 _Static_assert(offsetof(struct goalloc_memstats, by_size) == 232, "by_size");
@@ -32,7 +39,11 @@ _Static_assert(GOALLOC_IOC_FREE == 0xb902, "FREE");
 _Static_assert(GOALLOC_IOC_ALLOC_BATCH == 0xb903, "ALLOC_BATCH");
 _Static_assert(GOALLOC_IOC_FREE_BATCH == 0xb904, "FREE_BATCH");
 _Static_assert(GOALLOC_IOC_QUERY == 0xb905, "QUERY");
+_Static_assert(GOALLOC_IOC_SET_PARAM == 0xb906, "SET_PARAM");
+_Static_assert(GOALLOC_IOC_GET_PARAM == 0xb907, "GET_PARAM");
 _Static_assert(GOALLOC_IOC_MEMSTATS == 0xb908, "MEMSTATS");
+_Static_assert(GOALLOC_IOC_SCAVENGE == 0xb909, "SCAVENGE");
+_Static_assert(GOALLOC_IOC_SET_NAME == 0xb90a, "SET_NAME");
 
 /* Where a caller's struct may be of any length; the largest is below this. */
 #define ARG_MAX_SIZE	8192
@@ -112,6 +123,31 @@ static void prepare_query(void *arg, uint64_t *kept)
 	query->addr = *kept;
 }
 
+static void prepare_param(void *arg, uint64_t *kept)
+{
+	struct goalloc_param *param = arg;
+
+	(void)kept;
+	param->id = GOALLOC_PARAM_LIMIT;
+	param->value = GOALLOC_NO_LIMIT;
+}
+
+static void prepare_scavenge(void *arg, uint64_t *kept)
+{
+	struct goalloc_scavenge *scavenge = arg;
+
+	(void)kept;
+	scavenge->bytes = HEAP_PAGE;
+}
+
+static void prepare_name(void *arg, uint64_t *kept)
+{
+	struct goalloc_name *name = arg;
+
+	(void)kept;
+	strcpy((char *)name->name, "abi");
+}
+
 static void prepare_nothing(void *arg, uint64_t *kept)
 {
 	(void)arg;
@@ -121,12 +157,15 @@ static void prepare_nothing(void *arg, uint64_t *kept)
 /* The word after the size is no flags, and is written. */
 #define NO_FLAGS	(~0U)
 
+/* The parameters whose numbers are one bit. */
+#define PARAMS		(GOALLOC_PARAM_LIMIT | GOALLOC_PARAM_MAX)
+
 /* Every ioctl, with a request that succeeds. */
 static const struct call {
 	const char *name;
 	unsigned long cmd;
 	uint32_t size;
-	uint32_t known;		/* flags */
+	uint32_t known;		/* flags, or ids that are one bit */
 	bool answers;		/* has fields that the kernel writes */
 	void (*prepare)(void *arg, uint64_t *kept);
 } calls[] = {
@@ -137,7 +176,11 @@ static const struct call {
 	  prepare_alloc_batch },
 	{ "FREE_BATCH", GOALLOC_IOC_FREE_BATCH, 32, 0, true, prepare_free_batch },
 	{ "QUERY", GOALLOC_IOC_QUERY, 56, 0, true, prepare_query },
+	{ "SET_PARAM", GOALLOC_IOC_SET_PARAM, 16, PARAMS, false, prepare_param },
+	{ "GET_PARAM", GOALLOC_IOC_GET_PARAM, 16, PARAMS, true, prepare_param },
 	{ "MEMSTATS", GOALLOC_IOC_MEMSTATS, 1864, NO_FLAGS, true, prepare_nothing },
+	{ "SCAVENGE", GOALLOC_IOC_SCAVENGE, 24, 0, true, prepare_scavenge },
+	{ "SET_NAME", GOALLOC_IOC_SET_NAME, 56, 0, false, prepare_name },
 };
 
 /* The one after @c, the first after NULL; NULL after the last. */
@@ -196,6 +239,8 @@ TEST_F(fresh, info)
 	EXPECT_EQ(MAX_SMALL, info.max_small_size);
 	EXPECT_EQ(GOALLOC_BY_SIZE_MAX, info.num_size_classes);
 	EXPECT_GE(info.batch_max, 1024);
+	EXPECT_EQ(GOALLOC_FEATURE_NAME | GOALLOC_FEATURE_SEEK | GOALLOC_FEATURE_POLL,
+		  info.features);
 	TH_LOG("features %#llx, batch_max %u", (unsigned long long)info.features,
 	       info.batch_max);
 }
@@ -450,7 +495,7 @@ TEST_F(abi, unknown_ioctl)
 	unsigned int nr;
 
 	memset(arg, 0, sizeof(arg));
-	for (nr = 0x0a; nr <= 0xff; nr++)
+	for (nr = 0x0b; nr <= 0xff; nr++)
 		EXPECT_RET(-ENOTTY, heap_ioctl(self->fd, _IO(GOALLOC_IOC_MAGIC, nr), arg));
 	/* Another magic, and the numbers with a direction and a size in them. */
 	EXPECT_RET(-ENOTTY, heap_ioctl(self->fd, _IO(0xb8, 0), arg));

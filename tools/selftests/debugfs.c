@@ -261,7 +261,7 @@ static void check_table(struct __test_metadata *_metadata, const char *name, cha
 TEST_F(debugfs, tables)
 {
 	static const char * const names[] = {
-		"size_classes", "mcache", "mcentral", "spans", "arenas", "faults",
+		"size_classes", "mcache", "mcentral", "spans", "arenas", "faults", "scavenger",
 	};
 	char *text, *table, *next;
 	size_t i;
@@ -422,7 +422,7 @@ TEST_F(debugfs, read_after_close)
 {
 	static const char * const names[] = {
 		"name", "summary", "spans", "mcache", "faults", "memstats/alloc", "limit",
-		"max", "gc_percent",
+		"max", "gc_percent", "scavenger",
 	};
 	int files[ARRAY_SIZE(names)];
 	char path[128], buf[64];
@@ -474,7 +474,7 @@ TEST_F_TIMEOUT(debugfs, read_while_busy, LONG_TEST)
 {
 	static const char * const names[] = {
 		"summary", "metrics", "size_classes", "mcache", "mcentral", "spans", "arenas",
-		"pagealloc", "faults", "memstats/by_size",
+		"pagealloc", "faults", "memstats/by_size", "scavenger",
 	};
 	struct churn c = { ._metadata = _metadata, .fd = self->fd, .on = true };
 	double end = seconds() + 1.5;
