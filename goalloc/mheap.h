@@ -148,7 +148,7 @@ enum goalloc_scavenge_cause {
  * @mapped: the file was mapped at some time
  * @memcg: whom the heap's memory is charged to, or NULL
  * @limit_wait: those who wait for the soft limit to be reached
- * @scav_addr: no page at or above it is idle and backed (lock; raised freely)
+ * @scav_addr: nothing at or above it can be given back (lock)
  * @scav_count: how often memory was given back, by cause
  * @scav_bytes: and how much
  * @list: in the list of all heaps (goalloc_heaps_mutex)

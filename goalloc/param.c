@@ -79,6 +79,8 @@ int mheap_get_param(struct goalloc_heap *heap, u32 id, u64 *value)
 	}
 }
 
+GOALLOC_EXPORT_FOR_KUNIT(mheap_get_param);
+
 /**
  * mheap_set_name - names a heap
  * @heap: the heap
@@ -104,6 +106,8 @@ int mheap_set_name(struct goalloc_heap *heap, const char *name)
 	return 0;
 }
 
+GOALLOC_EXPORT_FOR_KUNIT(mheap_set_name);
+
 /**
  * mheap_get_name - reads a heap's name
  * @heap: the heap
@@ -118,3 +122,5 @@ void mheap_get_name(struct goalloc_heap *heap, char *name)
 	strscpy(name, heap->name, GOALLOC_NAME_MAX);
 	mheap_unlock(heap, flags);
 }
+
+GOALLOC_EXPORT_FOR_KUNIT(mheap_get_name);

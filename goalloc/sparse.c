@@ -222,6 +222,26 @@ static void sparse_set_mapping(struct page *page, struct address_space *mapping,
 	page->index = mapping ? addr >> PAGE_SHIFT : 0;
 }
 
+#if IS_ENABLED(CONFIG_KUNIT)
+/* A test acts just before a page is entered into its chunk's table. */
+void (*sparse_before_entry)(struct goalloc_heap *heap, struct page *page);
+
+GOALLOC_EXPORT_FOR_KUNIT(sparse_before_entry);
+
+static void sparse_enters(struct goalloc_heap *heap, struct page *page)
+{
+	void (*act)(struct goalloc_heap *heap, struct page *page) =
+		READ_ONCE(sparse_before_entry);
+
+	if (act)
+		act(heap, page);
+}
+#else
+static void sparse_enters(struct goalloc_heap *heap, struct page *page)
+{
+}
+#endif
+
 /*
  * First touch. The span may be on its way back to the heap meanwhile: then the
  * page belongs to idle memory, which must say that it is backed.
@@ -245,6 +265,7 @@ static struct page *sparse_back(struct goalloc_heap *heap, u64 addr)
 		return NULL;
 	sparse_set_mapping(page, heap->mapping, addr);
 	get_page(page);
+	sparse_enters(heap, page);
 	if (cmpxchg(e, NULL, page)) {
 		sparse_set_mapping(page, NULL, 0);
 		put_page(page);
@@ -344,6 +365,8 @@ void sparse_zero(struct goalloc_heap *heap, u64 addr, u64 len)
 	}
 }
 
+GOALLOC_EXPORT_FOR_KUNIT(sparse_zero);
+
 static void sparse_destroy_page(struct page *page, u64 addr, void *arg)
 {
 	/* Somebody may still hold it, and look at whose it is. */
@@ -438,6 +461,47 @@ vm_fault_t sparse_fault(struct goalloc_heap *heap, struct vm_fault *vmf)
 }
 
 /**
+ * sparse_map_pages - somebody reads a page; those around it may come with it
+ * @heap: the heap
+ * @vmf: what is read
+ * @first: offset in the file, in pages of PAGE_SIZE
+ * @last: the last one
+ *
+ * Maps what has memory already. Nothing here sleeps. That there is such a
+ * function at all lets every fault of the mapping be handled under the lock of
+ * the VMA instead of the whole process's.
+ *
+ * Context: task, rcu_read_lock() held; the page table of the range is this one.
+ * Return: 0: sparse_fault() comes next, if the page that is read is not among them.
+ */
+vm_fault_t sparse_map_pages(struct goalloc_heap *heap, struct vm_fault *vmf, pgoff_t first,
+			    pgoff_t last)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	pgoff_t off = first;
+
+	if (pmd_none(*vmf->pmd))
+		return 0;
+	while (off <= last) {
+		u64 addr = (u64)off << PAGE_SHIFT;
+		struct page *head = sparse_get(heap, addr);
+		pgoff_t next = min(last + 1, (off | (HEAP_PAGE_NR - 1)) + 1);
+
+		if (head && trylock_page(head)) {
+			for (; off < next && span_of_heap(heap, addr); off++)
+				vm_insert_page(vma, vma->vm_start +
+					       ((off - vma->vm_pgoff) << PAGE_SHIFT),
+					       head + (off & (HEAP_PAGE_NR - 1)));
+			unlock_page(head);
+		}
+		if (head)
+			put_page(head);
+		off = next;
+	}
+	return 0;
+}
+
+/**
  * sparse_iter - moves bytes between a heap and a caller
  * @heap: the heap
  * @addr: heap address to begin at
@@ -527,3 +591,5 @@ u64 sparse_seek(struct goalloc_heap *heap, u64 addr, bool data)
 	}
 	return data ? GOALLOC_HEAP_END : addr;
 }
+
+GOALLOC_EXPORT_FOR_KUNIT(sparse_seek);

@@ -40,8 +40,13 @@ u32 sparse_release(struct goalloc_heap *heap, u64 addr, u32 npages, u64 *release
 void sparse_destroy(struct goalloc_heap *heap);
 
 void sparse_mmap(struct goalloc_heap *heap);
+vm_fault_t sparse_map_pages(struct goalloc_heap *heap, struct vm_fault *vmf, pgoff_t first,
+			    pgoff_t last);
 vm_fault_t sparse_fault(struct goalloc_heap *heap, struct vm_fault *vmf);
 ssize_t sparse_iter(struct goalloc_heap *heap, u64 addr, struct iov_iter *iter, bool write);
 u64 sparse_seek(struct goalloc_heap *heap, u64 addr, bool data);
+#if IS_ENABLED(CONFIG_KUNIT)
+extern void (*sparse_before_entry)(struct goalloc_heap *heap, struct page *page);
+#endif
 
 #endif /* GOALLOC_SPARSE_H */
