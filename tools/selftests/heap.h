@@ -75,11 +75,17 @@ static inline const char *errno_name(long ret)
 		__bail(1, _metadata);					\
 } while (0)
 
-/* A new heap's file. */
+static inline long heap_open_file(int *fd)
+{
+	*fd = open(HEAP_DEVICE, O_RDWR | O_CLOEXEC);
+	return IO_RET(*fd);
+}
+
+/* A new heap's file; without the device the test ends here. */
 #define heap_open() ({							\
-	int _fd = open(HEAP_DEVICE, O_RDWR | O_CLOEXEC);		\
+	int _fd;							\
 									\
-	ASSERT_RET(0, IO_RET(_fd));					\
+	ASSERT_RET(0, heap_open_file(&_fd));				\
 	_fd;								\
 })
 
