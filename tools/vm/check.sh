@@ -79,9 +79,22 @@ run_kernel_doc()
 		grep -vE 'info: Scanning doc for|no structured comments found' || :
 }
 
+# run_man: that a page has no date is wanted, the commit has it.
+run_man()
+{
+	local page
+
+	for page in "$TOP"/Documentation/*.[1-9]; do
+		mandoc -T lint -W warning "$page" | grep -v 'WARNING: missing date' || :
+		LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings -E UTF-8 -l -T utf8 -Z "$page" \
+			2>&1 >"$CHECK/man.out" || :
+		[ -s "$CHECK/man.out" ] || echo "$page: man shows nothing"
+	done
+}
+
 run_shellcheck()
 {
-	our_files '*' | grep -vE '\.(c|h|o|ko|py|rst|txt)$' | while read -r file; do
+	our_files '*' | grep -vE '\.(c|h|o|ko|py|rst|txt|a|so)$' | while read -r file; do
 		head -n 2 "$file" | grep -aqE '^#!.*\b(ba|da)?sh\b|^# shellcheck shell=' || continue
 		(cd "$TOP" && shellcheck -x -f gcc "${file#"$TOP"/}") || :
 	done
@@ -137,13 +150,14 @@ make_silently()
 
 rm -rf "$CHECK"
 mkdir -p "$CHECK"
-packages_need sparse shellcheck perl python3 "${KERNEL_BUILD_PACKAGES[@]}"
+packages_need sparse shellcheck perl python3 mandoc man-db "${KERNEL_BUILD_PACKAGES[@]}"
 source_use
 
 check "size classes: the committed tables are what the generator makes" \
 	"$TOP/tools/mksizeclasses" --check "$TOP/goalloc"
 check "checkpatch --strict" run_checkpatch
 check "kernel-doc" run_kernel_doc
+check "man pages" run_man
 check "shellcheck" run_shellcheck
 check "python compiles" run_python
 check "the rig's judge is not lenient" "$VM/judge_test.py" "$KSRC"

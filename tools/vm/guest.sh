@@ -9,12 +9,15 @@ GUEST_PACKAGES=(qemu-system-x86 busybox-static cpio gzip python3 gcc make
 		libc6-dev)
 
 # guest_make DIR MODE [NAME=VALUE]...: begin a guest in the empty directory DIR,
-# whose script is guest/MODE.sh; sets GUEST and GUEST_NONCE.
+# whose script is guest/MODE.sh; sets GUEST and GUEST_NONCE.  What it has of memory
+# and of devices may be changed before it runs: GUEST_MEMORY, GUEST_DEVICES.
 guest_make()
 {
 	local mode=$2
 
 	GUEST=$1
+	GUEST_MEMORY=1G
+	GUEST_DEVICES=()
 	shift 2
 	rm -rf "$GUEST"
 	mkdir -p "$GUEST"/root/{bin,rig,selftests}
@@ -22,7 +25,7 @@ guest_make()
 	cp /bin/busybox "$GUEST/root/bin/busybox"
 	ln -s busybox "$GUEST/root/bin/sh"
 	cp "$VM/guest/init" "$GUEST/root/init"
-	cp "$VM"/guest/*.sh "$GUEST/root/rig/"
+	cp "$VM"/guest/*.sh "$VM/guest/debian_init" "$GUEST/root/rig/"
 	cp -r "$VM/guest/etc" "$GUEST/root/"
 	printf '%s\n' "RIG_MODE=$mode" "RIG_NONCE=$GUEST_NONCE" "$@" \
 		>"$GUEST/root/rig/conf"
@@ -49,10 +52,11 @@ guest_qemu()
 	local append=$1
 	shift
 	exec qemu-system-x86_64 -machine pc -accel "${GOALLOC_ACCEL:-tcg,thread=multi}" \
-		-cpu max -smp "${GOALLOC_CPUS:-2}" -m "${GOALLOC_MEMORY:-1G}" \
+		-cpu max -smp "${GOALLOC_CPUS:-2}" -m "${GOALLOC_MEMORY:-$GUEST_MEMORY}" \
 		-nodefaults -no-user-config -display none -no-reboot \
 		-kernel "$KIMAGE" -initrd "$GUEST/initramfs.gz" \
-		-append "console=ttyS0 panic=-1 log_buf_len=8M $append" "$@"
+		-append "console=ttyS0 panic=-1 log_buf_len=8M $append" \
+		"${GUEST_DEVICES[@]}" "$@"
 }
 
 # guest_run SECONDS STREAM [APPEND]: boot and wait, with the function STREAM
@@ -103,5 +107,5 @@ guest_watchdog()
 # guest_follow PID FILE: the file's lines as they come, until the process ends.
 guest_follow()
 {
-	tail -q -s 0.2 -n +1 -F --pid="$1" "$2" 2>/dev/null | tr -d '\r'
+	tail -q -s 0.2 -n +1 -F --pid="$1" "$2" 2>/dev/null | sed -u 's/\r$//'
 }

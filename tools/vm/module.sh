@@ -71,6 +71,14 @@ tools_build()
 	selftests_build
 }
 
+# library_build: libgoalloc, what is preloaded, and their tests, in $BUILD/lib.
+library_build()
+{
+	say "building the library"
+	logged "$BUILD/log/library.log" make -C "$TOP/tools/lib" O="$BUILD/lib" \
+		CFLAGS='-O2 -g -Werror' all tests
+}
+
 # tool_compile PROGRAM SOURCE-OR-FLAG...
 tool_compile()
 {

@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# make test: the suites on the KUnit kernel, then the userspace selftests on
-# the stock kernels.
+# make test: the suites on the KUnit kernel, the userspace selftests there and
+# on the stock kernels, then real programs on the latest of them.
 #
 # test.sh [SUITE]: with a suite's name (or a pattern), only that suite.
+# test.sh --programs: only the real programs.
 
 # shellcheck source-path=SCRIPTDIR
 set -euo pipefail
@@ -13,6 +14,8 @@ set -euo pipefail
 . "$VM/kernel.sh"
 . "$VM/module.sh"
 . "$VM/guest.sh"
+. "$VM/rootfs.sh"
+. "$VM/programs.sh"
 
 SUITE=${1:-}
 
@@ -92,18 +95,35 @@ guest_add_tools()
 	done
 }
 
-rm -rf "$BUILD/test"
+# counts DIR: leave them there for .ci/run and say them; whether all is well.
+counts()
+{
+	echo "$passed $failed" >"$1/counts"
+	say "outputs and logs are in $BUILD/test and $BUILD/programs; $skipped skipped"
+	echo "$passed passed, $failed failed"
+	[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+}
+
 packages_need "${GUEST_PACKAGES[@]}"
 source_use
 SELFTESTS=()
-[ -n "$SUITE" ] || tools_build
-test_kunit
-if [ -z "$SUITE" ]; then
+case $SUITE in
+--programs)
+	test_programs
+	counts "$BUILD/programs"
+	;;
+'')
+	rm -rf "$BUILD/test"
+	tools_build
+	test_kunit
 	test_stock 6.1
 	test_stock 6.12
-fi
-
-echo "$passed $failed" >"$BUILD/test/counts"
-say "outputs and logs are in $BUILD/test; $skipped skipped"
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+	test_programs
+	counts "$BUILD/test"
+	;;
+*)
+	rm -rf "$BUILD/test"
+	test_kunit
+	counts "$BUILD/test"
+	;;
+esac

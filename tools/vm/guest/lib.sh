@@ -41,7 +41,7 @@ finish()
 	channel_say begin rig
 	checks_print >&3
 	channel_say end rig 0
-	program kernel-log dmesg -r -s 16777216
+	program kernel-log busybox dmesg -r -s 16777216
 	channel_say 'done'
 	exec 3>&-
 }

@@ -1,0 +1,87 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# make bench: what goalloc costs, in instructions and bytes.
+#
+# bench.sh [6.1|6.12]...: on these of Debian's kernels, else on both.  The rows go
+# to $BUILD/bench/*.tsv.  A target that is missed is a row like any other; what
+# could not be measured is a failure.
+#
+# QEMU counts: with -icount every instruction is a nanosecond of the guest's
+# time and a tick of its cycle counter.  That takes one CPU and no KVM, and
+# gives the same figures on every machine, however busy.
+
+# shellcheck source-path=SCRIPTDIR
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+. "$VM/packages.sh"
+. "$VM/kernel.sh"
+. "$VM/module.sh"
+. "$VM/guest.sh"
+
+BENCH=$BUILD/bench
+GOALLOC_ACCEL=tcg
+GOALLOC_CPUS=1
+GUEST_QEMU=(-icount 'shift=0,sleep=off')
+
+# Debian zeroes every page by default, then ours and everybody's are cleared
+# twice.  Few machines have five levels of page tables, QEMU's has.
+APPEND="init_on_alloc=0 no5lvl"
+
+# bench_module_build: goalloc_bench.ko against the symbols of the module that
+# was built last.  Sets BENCH_MODULE.
+bench_module_build()
+{
+	local dir=$MODULE_DIR/tools/bench
+
+	mkdir -p "$dir"
+	ln -sf "$TOP"/tools/bench/{Kbuild,goalloc_bench.c} "$dir"
+	logged "$BUILD/log/bench-$KRELEASE.log" make -C "$KDIR" M="$dir" -j "$JOBS" \
+		KBUILD_EXTRA_SYMBOLS="$MODULE_DIR/Module.symvers" modules
+	BENCH_MODULE=$dir/goalloc_bench.ko
+}
+
+# progress PID: what runs.
+progress()
+{
+	guest_follow "$1" "$GUEST/console.log" | awk '
+		/goalloc-rig: begin/ && $NF != "rig" && $NF != "kernel-log" {
+			print "          running " $NF; fflush()
+		}
+		/Kernel panic|BUG:|WARNING:/ { print "          " $0; fflush() }
+	'
+}
+
+# measure SERIES
+measure()
+{
+	kernel_use "$1"
+	module_build "$1"
+	bench_module_build
+	guest_make "$BENCH/$1" bench
+	guest_add . "$MODULE_DIR/goalloc.ko" "$BENCH_MODULE"
+	guest_add bin "$BUILD/tools/bench/device"
+	say "measuring on Debian's $KRELEASE"
+	guest_run "${GOALLOC_TIMEOUT:-900}" progress "$APPEND"
+	"$VM/judge.py" --plain --nonce "$GUEST_NONCE" "$GUEST" "${programs[@]}" \
+		>"$GUEST/judge.log" || {
+		cat "$GUEST/judge.log"
+		die "could not measure on $KRELEASE; logs are in $GUEST"
+	}
+	echo "$KRELEASE" >"$GUEST/release"
+}
+
+programs=(kernel-first device-first device-second kernel-second)
+series=("$@")
+[ $# -gt 0 ] || series=(6.1 6.12)
+rm -rf "$BENCH"
+packages_need "${GUEST_PACKAGES[@]}"
+say "building what measures"
+mkdir -p "$BUILD/tools/bench"
+logged "$BUILD/log/bench-device.log" \
+	tool_compile "$BUILD/tools/bench/device" "$TOP/tools/bench/device.c"
+for kernel in "${series[@]}"; do
+	measure "$kernel"
+done
+"$TOP/tools/bench/report.py" "$BENCH" "${series[@]}" | tee "$BENCH/table.txt"
+say "rows are in $BENCH/rows.tsv, targets in $BENCH/targets.tsv, this in $BENCH/table.txt"
