@@ -319,6 +319,9 @@ static struct mspan *mheap_try_span(struct goalloc_heap *heap, u64 npages, u64 a
 	heap->nspans++;
 	atomic_inc(&s->central->nspans);
 	mheap_unlock(heap, flags);
+	/* Records and tables count too. */
+	if (!linear)
+		scavenge_at_limit(heap);
 	return s;
 
 fail:

@@ -47,7 +47,7 @@ static inline void scavenge_for_limit(struct goalloc_heap *heap, u64 bytes)
 		scavenge_make_room(heap, bytes);
 }
 
-/* A page was backed: those who poll want to know when the limit is reached. */
+/* The heap holds more now: those who poll want to know when the limit is reached. */
 static inline void scavenge_at_limit(struct goalloc_heap *heap)
 {
 	if (unlikely(READ_ONCE(heap->limit) != GOALLOC_NO_LIMIT))
