@@ -6,20 +6,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "books.h"
 #include "goallocctl.h"
+#include "json.h"
 
-#define FIELD(name) { #name, offsetof(struct goalloc_memstats, name) }
+#define FIELD(name, unit) { #name, offsetof(struct goalloc_memstats, name), BOOKS_ ## unit }
 
 const struct books_field books_fields[] = {
-	FIELD(alloc), FIELD(total_alloc), FIELD(sys), FIELD(lookups), FIELD(mallocs),
-	FIELD(frees), FIELD(heap_alloc), FIELD(heap_sys), FIELD(heap_idle), FIELD(heap_inuse),
-	FIELD(heap_released), FIELD(heap_objects), FIELD(stack_inuse), FIELD(stack_sys),
-	FIELD(mspan_inuse), FIELD(mspan_sys), FIELD(mcache_inuse), FIELD(mcache_sys),
-	FIELD(buck_hash_sys), FIELD(gc_sys), FIELD(other_sys), FIELD(next_gc), FIELD(last_gc),
-	FIELD(pause_total_ns), FIELD(num_gc), FIELD(num_forced_gc), FIELD(gc_cpu_fraction),
-	FIELD(enable_gc),
+	FIELD(alloc, BYTES), FIELD(total_alloc, BYTES), FIELD(sys, BYTES), FIELD(lookups, COUNT),
+	FIELD(mallocs, COUNT), FIELD(frees, COUNT), FIELD(heap_alloc, BYTES),
+	FIELD(heap_sys, BYTES), FIELD(heap_idle, BYTES), FIELD(heap_inuse, BYTES),
+	FIELD(heap_released, BYTES), FIELD(heap_objects, COUNT), FIELD(stack_inuse, BYTES),
+	FIELD(stack_sys, BYTES), FIELD(mspan_inuse, BYTES), FIELD(mspan_sys, BYTES),
+	FIELD(mcache_inuse, BYTES), FIELD(mcache_sys, BYTES), FIELD(buck_hash_sys, BYTES),
+	FIELD(gc_sys, BYTES), FIELD(other_sys, BYTES), FIELD(next_gc, BYTES),
+	FIELD(last_gc, DATE), FIELD(pause_total_ns, NS), FIELD(num_gc, COUNT),
+	FIELD(num_forced_gc, COUNT), FIELD(gc_cpu_fraction, PPM), FIELD(enable_gc, COUNT),
 };
 
 const size_t books_num_fields = ARRAY_SIZE(books_fields);
@@ -98,6 +102,73 @@ void books_print(const char * const *titles, const struct goalloc_memstats *colu
 	}
 	if (zero)
 		printf("  and %zu more that are 0\n", zero);
+}
+
+static void print_human(enum books_unit unit, uint64_t value)
+{
+	time_t seconds = value / 1000000000;
+	char date[32];
+
+	switch (unit) {
+	case BOOKS_BYTES:
+		if (value >= 1024 && value != UINT64_MAX)
+			printf("   %10s", bytes_text(value));
+		break;
+	case BOOKS_NS:
+		printf("   %7.3f ms", value / 1e6);
+		break;
+	case BOOKS_DATE:
+		if (strftime(date, sizeof(date), "%F %T", localtime(&seconds)))
+			printf("   %s", date);
+		break;
+	case BOOKS_PPM:
+		printf("   %8.4f %%", value / 1e4);
+		break;
+	case BOOKS_COUNT:
+		break;
+	}
+}
+
+/* Each field exactly and as people say it. */
+void books_print_human(const struct goalloc_memstats *ms)
+{
+	size_t i, zero = 0;
+
+	for (i = 0; i < books_num_fields; i++) {
+		uint64_t value = books_get(ms, &books_fields[i]);
+
+		if (!value) {
+			zero++;
+			continue;
+		}
+		printf("  %-16s %18s", books_fields[i].name,
+		       value == UINT64_MAX ? "none" : count_text(value));
+		print_human(books_fields[i].unit, value);
+		putchar('\n');
+	}
+	if (zero)
+		printf("  and %zu more that are 0\n", zero);
+}
+
+/* All fields and used classes as members of an object that has been begun. */
+void books_json(const struct goalloc_memstats *ms)
+{
+	size_t i;
+
+	for (i = 0; i < books_num_fields; i++)
+		json_limit(books_fields[i].name, books_get(ms, &books_fields[i]));
+	json_array("by_size");
+	for (i = 0; i < ms->by_size_count && i < GOALLOC_BY_SIZE_MAX; i++) {
+		if (!ms->by_size[i].mallocs)
+			continue;
+		json_object(NULL);
+		json_number("class", i);
+		json_number("object_size", ms->by_size[i].object_size);
+		json_number("mallocs", ms->by_size[i].mallocs);
+		json_number("frees", ms->by_size[i].frees);
+		json_end();
+	}
+	json_end();
 }
 
 static const struct goalloc_memstats *sorted_books;

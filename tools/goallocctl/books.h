@@ -10,9 +10,12 @@
 #include <stdint.h>
 #include <linux/goalloc.h>
 
+enum books_unit { BOOKS_BYTES, BOOKS_COUNT, BOOKS_NS, BOOKS_DATE, BOOKS_PPM };
+
 struct books_field {
 	const char *name;
 	size_t offset;
+	enum books_unit unit;
 };
 
 extern const struct books_field books_fields[];
@@ -24,5 +27,8 @@ const struct books_field *books_differ(const struct goalloc_memstats *a,
 				       const struct goalloc_memstats *b);
 void books_print(const char * const *titles, const struct goalloc_memstats *columns, size_t n);
 void books_print_sizes(const struct goalloc_memstats *ms, unsigned int most);
+
+void books_print_human(const struct goalloc_memstats *ms);
+void books_json(const struct goalloc_memstats *ms);
 
 #endif /* BOOKS_H */

@@ -24,7 +24,7 @@
 static const char *tree_hint(int err)
 {
 	if (err == EACCES || err == EPERM)
-		return ": debugfs is for root";
+		return ": debugfs is for root: try as root";
 	if (err != ENOENT)
 		return "";
 	/* An empty directory there is in any case. */
@@ -34,6 +34,23 @@ static const char *tree_hint(int err)
 	return access(TREE, F_OK) ? ": is the module loaded? try: modprobe goalloc" : "";
 }
 
+static void complain_of(const char *path, int err)
+{
+	complain("%s: %s%s", path, err == ENOENT ? "no such file" : err == EACCES ||
+		 err == EPERM ? "no permission" : strerror(err), tree_hint(err));
+}
+
+/* What debugfs_heaps() returned, in words. */
+void debugfs_complain(int err)
+{
+	complain_of(TREE "/heaps", -err);
+}
+
+bool debugfs_readable(void)
+{
+	return !access(TREE "/heaps", R_OK | X_OK);
+}
+
 static int id_cmp(const void *a, const void *b)
 {
 	unsigned int x = *(const unsigned int *)a, y = *(const unsigned int *)b;
@@ -41,17 +58,15 @@ static int id_cmp(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Ids of all heaps in order; free() them. */
-bool debugfs_heaps(unsigned int **ids, size_t *n)
+/* Ids of all heaps in order; free() them. Return: 0 or a negative errno, silently. */
+int debugfs_heaps(unsigned int **ids, size_t *n)
 {
 	size_t room = 64;
 	struct dirent *entry;
 	DIR *dir = opendir(TREE "/heaps");
 
-	if (!dir) {
-		complain("%s: %s%s", TREE "/heaps", strerror(errno), tree_hint(errno));
-		return false;
-	}
+	if (!dir)
+		return -errno;
 	*n = 0;
 	*ids = malloc(room * sizeof(**ids));
 	while (*ids && (entry = readdir(dir))) {
@@ -63,12 +78,10 @@ bool debugfs_heaps(unsigned int **ids, size_t *n)
 			(*ids)[(*n)++] = strtoul(entry->d_name, NULL, 10);
 	}
 	closedir(dir);
-	if (!*ids) {
-		complain("out of memory");
-		return false;
-	}
+	if (!*ids)
+		return -ENOMEM;
 	qsort(*ids, *n, sizeof(**ids), id_cmp);
-	return true;
+	return 0;
 }
 
 static char *read_all(const char *path)
@@ -105,18 +118,62 @@ char *debugfs_read(unsigned int heap, const char *file)
 	return read_all(path);
 }
 
-static char *read_or_complain(unsigned int heap, const char *file)
+static void complain_of_file(unsigned int heap, const char *file, int err)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), TREE "/heaps/%u/%s", heap, file);
+	if ((err == ENOENT || err == EIO) && !access(TREE "/heaps/0", F_OK) &&
+	    !debugfs_has_heap(heap))
+		complain("there is no heap %u; \"goallocctl heaps\" lists them", heap);
+	else
+		complain_of(path, err);
+}
+
+/* As debugfs_read(), but not silent. */
+char *debugfs_need(unsigned int heap, const char *file)
 {
 	char *text = debugfs_read(heap, file);
 
-	if (text)
-		return text;
-	if (errno == ENOENT && !access(TREE "/heaps/0", F_OK) && !debugfs_has_heap(heap))
-		complain("there is no heap %u; \"goallocctl heaps\" lists them", heap);
-	else
-		complain("%s/heaps/%u/%s: %s%s", TREE, heap, file, strerror(errno),
-			 tree_hint(errno));
-	return NULL;
+	if (!text)
+		complain_of_file(heap, file, errno);
+	return text;
+}
+
+bool debugfs_write(unsigned int heap, const char *file, const char *value)
+{
+	char path[128];
+	ssize_t n = -1;
+	int fd, err;
+
+	snprintf(path, sizeof(path), TREE "/heaps/%u/%s", heap, file);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0)
+		n = write(fd, value, strlen(value));
+	err = errno;
+	if (fd >= 0)
+		close(fd);
+	if (n < 0 && err == EINVAL)
+		complain("%s of heap %u cannot be %s", file, heap, value);
+	else if (n < 0)
+		complain_of_file(heap, file, err);
+	return n >= 0;
+}
+
+/* A file with one number in it. */
+bool debugfs_number(unsigned int heap, const char *file, uint64_t *value)
+{
+	char *text = debugfs_need(heap, file);
+	bool number;
+
+	if (!text)
+		return false;
+	number = isdigit((unsigned char)*text);
+	*value = strtoull(text, NULL, 10);
+	if (!number)
+		complain("%s of heap %u is no number: %s", file, heap, text);
+	free(text);
+	return number;
 }
 
 /* Silent, as heaps come and go. */
@@ -128,6 +185,7 @@ bool debugfs_name(unsigned int heap, char *name, size_t size)
 		return false;
 	text[strcspn(text, "\n")] = '\0';
 	snprintf(name, size, "%s", text);
+	clean_text(name);
 	free(text);
 	return true;
 }
@@ -142,7 +200,7 @@ bool debugfs_has_heap(unsigned int heap)
 
 bool debugfs_summary(unsigned int heap, struct goalloc_memstats *ms)
 {
-	char *text = read_or_complain(heap, "summary");
+	char *text = debugfs_need(heap, "summary");
 	bool whole;
 
 	if (!text)
@@ -157,7 +215,7 @@ bool debugfs_summary(unsigned int heap, struct goalloc_memstats *ms)
 /* Adds what summary does not have. */
 bool debugfs_by_size(unsigned int heap, struct goalloc_memstats *ms)
 {
-	char *text = read_or_complain(heap, "memstats/by_size"), *line;
+	char *text = debugfs_need(heap, "memstats/by_size"), *line;
 	unsigned int class, bytes;
 	uint64_t mallocs, frees;
 
@@ -183,8 +241,11 @@ bool debugfs_own_heap(unsigned int *heap)
 	unsigned int *ids;
 	bool found = false;
 	size_t n, i;
+	int err;
 
-	if (!debugfs_heaps(&ids, &n)) {
+	err = debugfs_heaps(&ids, &n);
+	if (err) {
+		debugfs_complain(err);
 		free(comm);
 		return false;
 	}

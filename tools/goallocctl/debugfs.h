@@ -10,8 +10,13 @@
 #include <stdint.h>
 #include <linux/goalloc.h>
 
-bool debugfs_heaps(unsigned int **ids, size_t *n);
+int debugfs_heaps(unsigned int **ids, size_t *n);
+void debugfs_complain(int err);
+bool debugfs_readable(void);
 char *debugfs_read(unsigned int heap, const char *file);
+char *debugfs_need(unsigned int heap, const char *file);
+bool debugfs_write(unsigned int heap, const char *file, const char *value);
+bool debugfs_number(unsigned int heap, const char *file, uint64_t *value);
 bool debugfs_name(unsigned int heap, char *name, size_t size);
 bool debugfs_summary(unsigned int heap, struct goalloc_memstats *ms);
 bool debugfs_by_size(unsigned int heap, struct goalloc_memstats *ms);

@@ -4,7 +4,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 #include "debugfs.h"
 #include "dev.h"
 #include "goallocctl.h"
+#include "json.h"
 #include "workload.h"
 
 #define DEFAULT_OBJECTS	50000
@@ -24,7 +24,6 @@
 #define MOST_OBJECTS	10000000
 #define DEFAULT_SEED	42
 
-#define HEAP_PAGE	8192ULL
 #define TINY_BLOCK	16ULL
 
 /* Looked at whether they are zero: one in so many. */
@@ -43,6 +42,7 @@ static const char * const moments[MOMENTS] = { "before", "at the peak", "after" 
  * @books: of the heap, from debugfs, at three moments
  * @detail: what a step has to say when it is done
  * @steps: how many were done
+ * @json: whether it is told as JSON
  */
 struct demo {
 	struct workload w;
@@ -52,6 +52,7 @@ struct demo {
 	struct goalloc_memstats books[MOMENTS];
 	char detail[160];
 	unsigned int steps;
+	bool json;
 };
 
 static double now(void)
@@ -71,20 +72,37 @@ static void __attribute__((format(printf, 2, 3))) detail(struct demo *d, const c
 	va_end(args);
 }
 
+static void json_step(struct demo *d, const char *what, bool held, double seconds)
+{
+	json_object(NULL);
+	json_text("step", what);
+	json_bool("held", held);
+	json_real("seconds", seconds);
+	if (held && *d->detail)
+		json_text("detail", d->detail);
+	if (!held && *d->w.why)
+		json_text("why", d->w.why);
+	json_end();
+}
+
 /* One line: what is being done, and whether it held. */
 static bool step(struct demo *d, const char *what, bool (*run)(struct demo *d))
 {
-	double start = now();
+	double start = now(), seconds;
 	bool held;
 
-	printf("==> %s ... ", what);
+	if (!d->json)
+		printf("==> %s ... ", what);
 	fflush(stdout);
 	d->detail[0] = '\0';
 	d->w.why[0] = '\0';
 	held = run(d);
+	seconds = now() - start;
 	d->steps++;
-	if (held)
-		printf("ok (%.2f s%s%s)\n", now() - start, *d->detail ? ", " : "", d->detail);
+	if (d->json)
+		json_step(d, what, held, seconds);
+	else if (held)
+		printf("ok (%.2f s%s%s)\n", seconds, *d->detail ? ", " : "", d->detail);
 	else
 		printf("FAILED%s%s\n", *d->w.why ? ": " : "", d->w.why);
 	fflush(stdout);
@@ -373,74 +391,90 @@ static bool steps(struct demo *d)
 	       step(d, "closing the file: the heap is gone", close_device);
 }
 
-static int demo(size_t n, uint64_t seed)
+static void print_end(struct demo *d, bool held, double seconds)
 {
-	struct demo d = { .fd = -1, .seed = seed, .w.n = n };
+	if (!held) {
+		printf("\nStep %u did not hold.\n", d->steps);
+		return;
+	}
+	printf("\nThe heap's books:\n\n");
+	books_print(moments, d->books, MOMENTS);
+	printf("\nThe size classes used most:\n\n");
+	books_print_sizes(&d->books[PEAK], 12);
+	printf("\nAll %u steps held, in %.1f s.\n", d->steps, seconds);
+}
+
+static void json_end_demo(struct demo *d, bool held, double seconds)
+{
+	static const char * const keys[MOMENTS] = { "before", "peak", "after" };
+	size_t i;
+
+	json_end();
+	json_bool("held", held);
+	json_number("seed", d->seed);
+	json_real("seconds", seconds);
+	for (i = 0; held && i < MOMENTS; i++) {
+		json_object(keys[i]);
+		books_json(&d->books[i]);
+		json_end();
+	}
+	json_end();
+}
+
+static int demo(size_t n, uint64_t seed, bool json)
+{
+	struct demo d = { .fd = -1, .seed = seed, .w.n = n, .json = json };
 	double start = now();
 	bool held;
 
-	printf("goalloc demo, random seed %" PRIu64 "\n\n", seed);
-	held = steps(&d);
-	if (held) {
-		printf("\nThe heap's books:\n\n");
-		books_print(moments, d.books, MOMENTS);
-		printf("\nThe size classes used most:\n\n");
-		books_print_sizes(&d.books[PEAK], 12);
-		printf("\nAll %u steps held, in %.1f s.\n", d.steps, now() - start);
+	if (json) {
+		json_object(NULL);
+		json_array("steps");
 	} else {
-		printf("\nStep %u did not hold.\n", d.steps);
+		printf("goalloc demo, random seed %" PRIu64 "\n\n", seed);
 	}
+	held = steps(&d);
+	(json ? json_end_demo : print_end)(&d, held, now() - start);
 	if (d.fd >= 0)
 		close(d.fd);
 	workload_end(&d.w);
 	return held ? DONE : FAILED;
 }
 
+static struct {
+	uint64_t objects;
+	uint64_t seed;
+	bool json;
+} opts = { DEFAULT_OBJECTS, DEFAULT_SEED, false };
+
+static const struct option_spec options[] = {
+	{ 'n', "objects", "N", OPTION_NUMBER, &opts.objects,
+	  "how many objects, 50000 unless said otherwise" },
+	{ 's', "seed", "N", OPTION_NUMBER, &opts.seed, "for other random sizes and orders" },
+	{ 'j', "json", NULL, OPTION_FLAG, &opts.json, "one document of JSON" },
+};
+
 static int demo_run(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "objects", required_argument, NULL, 'n' },
-		{ "seed", required_argument, NULL, 's' },
-		{ NULL, 0, NULL, 0 },
-	};
-	uint64_t objects = DEFAULT_OBJECTS, seed = DEFAULT_SEED;
-	int opt;
-
-	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":n:s:", options, NULL)) != -1) {
-		switch (opt) {
-		case 'n':
-			if (!parse_number(optarg, &objects) || objects < LEAST_OBJECTS ||
-			    objects > MOST_OBJECTS)
-				return usage_error(argv[0], "%s: from %d to %d objects", optarg,
-						   LEAST_OBJECTS, MOST_OBJECTS);
-			break;
-		case 's':
-			if (!parse_number(optarg, &seed))
-				return usage_error(argv[0], "%s is no seed", optarg);
-			break;
-		default:
-			return usage_error(argv[0], "%s %s", argv[optind - 1], opt == ':' ?
-					   "needs a number" : "is unknown");
-		}
-	}
-	if (optind < argc)
-		return usage_error(argv[0], "unexpected: %s", argv[optind]);
-	return demo(objects, seed);
+	if (argc)
+		return usage_error("demo", "unexpected: %s", argv[0]);
+	if (opts.objects < LEAST_OBJECTS || opts.objects > MOST_OBJECTS)
+		return usage_error("demo", "--objects: from %d to %d", LEAST_OBJECTS,
+				   MOST_OBJECTS);
+	return demo(opts.objects, opts.seed, opts.json);
 }
 
 const struct command demo_command = {
 	.name = "demo",
-	.args = "[--objects N] [--seed N]",
+	.args = "",
 	.summary = "put a heap to work and check everything about it",
 	.help =
 "Objects of all sizes are made by " DEVICE ", written, read back and compared,\n"
 "half of them freed in random order and made anew, all freed in another order;\n"
 "mistakes are tried and must be refused; the books are compared with what is\n"
 "known to live. Then the books are shown as debugfs had them before, at the peak\n"
-"and after. The command fails at the first thing that is not as it should be.\n"
-"\n"
-"  -n, --objects N  how many objects, 50000 unless said otherwise\n"
-"  -s, --seed N     for other random sizes and orders\n",
+"and after. The command fails at the first thing that is not as it should be.\n",
+	.options = options,
+	.num_options = ARRAY_SIZE(options),
 	.run = demo_run,
 };

@@ -3,11 +3,10 @@
  * /dev/goalloc: the ioctls as functions, and errors in words.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/pidfd.h>
@@ -25,10 +24,30 @@ static const char *open_hint(int err)
 		return ": is the module loaded? try: modprobe goalloc";
 	case EACCES:
 	case EPERM:
-		return ": it is for root, unless its mode says otherwise";
+		return ": try as root, or with the udev rule as a member of group goalloc";
+	case EBUSY:
+		return ": try again when the module has been loaded or unloaded";
+	case EMFILE:
+	case ENFILE:
+		return ": close some files, or raise the limit (ulimit -n)";
+	case ENOMEM:
+		return ": a new heap needs a little memory, and there is none";
 	default:
 		return "";
 	}
+}
+
+/* strerror() begins with a capital, what it is put behind here does not. */
+static const char *reason(int err)
+{
+	return err == ENOENT ? "no such file" : err == EACCES || err == EPERM ?
+		"no permission" : strerror(err);
+}
+
+/* Why it cannot be used. */
+void dev_complain(int err)
+{
+	complain("%s: %s%s", DEVICE, reason(err), open_hint(err));
 }
 
 /* A heap of our own, gone when the file is closed. */
@@ -36,63 +55,59 @@ bool dev_open(int *fd)
 {
 	*fd = open(DEVICE, O_RDWR | O_CLOEXEC);
 	if (*fd < 0)
-		complain("%s: %s%s", DEVICE, strerror(errno), open_hint(errno));
+		dev_complain(errno);
 	return *fd >= 0;
 }
 
-/* The first of a process's files that is a goalloc heap, or -1. */
-static int heap_file_of(int pid)
+bool dev_process_lives(int pid)
 {
-	char path[64], target[64];
-	struct dirent *entry;
-	int found = -1;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
-	dir = opendir(path);
-	if (!dir)
-		return -1;
-	while (found < 0 && (entry = readdir(dir))) {
-		ssize_t n = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
-
-		target[n > 0 ? n : 0] = '\0';
-		if (!strcmp(target, DEVICE))
-			found = atoi(entry->d_name);
-	}
-	closedir(dir);
-	return found;
+	return !kill(pid, 0) || errno == EPERM;
 }
 
-/* Another process's heap: "PID:FD", or "PID" for the first heap it has open. */
-bool dev_borrow(const char *whose, int *fd)
+/* Why no heap was found; a @file of -1 is any. Return: false. */
+bool dev_explain_no_heap(int pid, int file)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo", pid);
+	if (!dev_process_lives(pid))
+		complain("there is no process %d", pid);
+	else if (access(path, R_OK | X_OK))
+		complain("the files of process %d: %s: this takes its owner or root", pid,
+			 reason(errno));
+	else if (file >= 0)
+		complain("file %d of process %d is no heap of goalloc", file, pid);
+	else
+		complain("process %d has no heap of goalloc open", pid);
+	return false;
+}
+
+/* Another process's file, as one of ours. */
+bool dev_borrow(int pid, int file, int *fd)
 {
 	struct goalloc_info info = { .size = sizeof(info) };
-	int pid, file, pidfd, end = 0;
+	int pidfd, err;
 
 	*fd = -1;
-	if (sscanf(whose, "%d:%d%n", &pid, &file, &end) != 2 || whose[end]) {
-		if (sscanf(whose, "%d%n", &pid, &end) != 1 || whose[end] || pid <= 0) {
-			complain("%s is neither PID nor PID:FD", whose);
-			return false;
-		}
-		file = heap_file_of(pid);
-		if (file < 0) {
-			complain("process %d has no heap of goalloc open that can be seen", pid);
-			return false;
-		}
-	}
 	pidfd = pidfd_open(pid, 0);
-	if (pidfd >= 0) {
+	if (pidfd >= 0)
 		*fd = pidfd_getfd(pidfd, file, 0);
+	err = errno;
+	if (pidfd >= 0)
 		close(pidfd);
-	}
 	if (*fd < 0) {
-		complain("file %d of process %d: %s", file, pid, strerror(errno));
+		if (err == ESRCH || err == EBADF)
+			complain("process %d has closed its file %d", pid, file);
+		else
+			complain("file %d of process %d: %s%s", file, pid, reason(err),
+				 err == EPERM || err == EACCES ?
+				 ": this takes the right to trace that process; try as root" : "");
 		return false;
 	}
 	if (ioctl(*fd, GOALLOC_IOC_INFO, &info) < 0) {
 		complain("file %d of process %d is no heap of goalloc", file, pid);
 		close(*fd);
+		*fd = -1;
 		return false;
 	}
 	return true;
@@ -165,6 +180,33 @@ int dev_free_batch(int fd, const uint64_t *addrs, uint32_t count, uint32_t *done
 	return batch(fd, GOALLOC_IOC_FREE_BATCH, NULL, addrs, count, done);
 }
 
+int dev_get_param(int fd, uint32_t id, uint64_t *value)
+{
+	struct goalloc_param arg = { .size = sizeof(arg), .id = id };
+
+	if (ioctl(fd, GOALLOC_IOC_GET_PARAM, &arg) < 0)
+		return -errno;
+	*value = arg.value;
+	return 0;
+}
+
+int dev_set_param(int fd, uint32_t id, uint64_t value)
+{
+	struct goalloc_param arg = { .size = sizeof(arg), .id = id, .value = value };
+
+	return ioctl(fd, GOALLOC_IOC_SET_PARAM, &arg) < 0 ? -errno : 0;
+}
+
+int dev_scavenge(int fd, uint64_t bytes, uint64_t *released)
+{
+	struct goalloc_scavenge arg = { .size = sizeof(arg), .bytes = bytes };
+
+	if (ioctl(fd, GOALLOC_IOC_SCAVENGE, &arg) < 0)
+		return -errno;
+	*released = arg.released;
+	return 0;
+}
+
 int dev_query(int fd, uint64_t addr, struct goalloc_query *q)
 {
 	*q = (struct goalloc_query){ .size = sizeof(*q), .addr = addr };
@@ -186,6 +228,12 @@ int dev_read(int fd, uint64_t addr, void *to, uint64_t bytes)
 	return n < 0 ? -errno : (uint64_t)n < bytes ? -EIO : 0;
 }
 
+/* A module that is older than this program. */
+const char *dev_old_hint(int err)
+{
+	return err == -ENOTTY ? ": the module that is loaded is too old for that" : "";
+}
+
 /* What an errno means that goalloc answers to an allocation. */
 const char *dev_alloc_error(int err)
 {
@@ -195,7 +243,7 @@ const char *dev_alloc_error(int err)
 	case EFBIG:
 		return "larger than a heap's address space";
 	case ENOMEM:
-		return "no memory, or over the heap's limit";
+		return "no memory, or over the heap's max (goallocctl limit shows it)";
 	case EOPNOTSUPP:
 		return "a flag that this module does not know";
 	default:

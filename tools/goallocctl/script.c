@@ -5,7 +5,6 @@
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 #include "books.h"
 #include "dev.h"
 #include "goallocctl.h"
+#include "heap.h"
 #include "object.h"
 
 /* As much of an object as one statement reads. */
@@ -345,35 +345,30 @@ static int run_lines(struct script *s, FILE *from)
 	return err;
 }
 
+static struct heap_choice choice;
+
 static int script_run(int argc, char **argv)
 {
 	struct script s = { .fd = -1 };
-	const char *whose = NULL, *name = "-";
 	FILE *from = stdin;
 	struct name *n;
-	int opt, err;
+	struct heap h;
+	int err = FAILED;
 
-	while ((opt = getopt(argc, argv, ":p:")) != -1) {
-		if (opt != 'p')
-			return usage_error(argv[0], "option -%c %s", optopt, opt == ':' ?
-					   "needs PID or PID:FD" : "is unknown");
-		whose = optarg;
-	}
-	if (optind < argc)
-		name = argv[optind++];
-	if (optind < argc)
-		return usage_error(argv[0], "unexpected: %s", argv[optind]);
-	if (strcmp(name, "-")) {
-		from = fopen(name, "re");
+	if (argc > 1)
+		return usage_error("script", "unexpected: %s", argv[1]);
+	if (argc && strcmp(argv[0], "-")) {
+		from = fopen(argv[0], "re");
 		if (!from) {
-			complain("%s: %s", name, strerror(errno));
+			complain("%s: %s", argv[0], strerror(errno));
 			return FAILED;
 		}
 	}
-	err = (whose ? dev_borrow(whose, &s.fd) : dev_open(&s.fd)) ?
-		run_lines(&s, from) : FAILED;
-	if (s.fd >= 0)
-		close(s.fd);
+	if (heap_choose_or_new(&choice, &h)) {
+		s.fd = h.fd;
+		err = run_lines(&s, from);
+		heap_close(&h);
+	}
 	if (from != stdin)
 		fclose(from);
 	while ((n = s.names)) {
@@ -385,10 +380,10 @@ static int script_run(int argc, char **argv)
 
 const struct command script_command = {
 	.name = "script",
-	.args = "[-p PID[:FD]] [FILE]",
+	.args = "[FILE]",
 	.summary = "run statements on one heap, from a file or as typed",
 	.help =
-"The heap is a new one that ends with the script, unless -p says otherwise.\n"
+"The heap is a new one that ends with the script, unless another is chosen.\n"
 "Statements, one a line, from FILE, or from the terminal without one or with -:\n"
 "\n"
 "  alloc BYTES [scan] [uninit] [align N] [= NAME]\n"
@@ -401,8 +396,7 @@ const struct command script_command = {
 "  # ...              nothing\n"
 "\n"
 "WHERE is NAME, NAME+BYTES or an address. A name stays after its object is freed.\n"
-"A statement that fails ends the script, unless \"-\" stands before it.\n"
-"\n"
-"  -p PID[:FD]  in the heap that a process has open, as file FD or the first there is\n",
+"A statement that fails ends the script, unless \"-\" stands before it.\n",
+	.heap = &choice,
 	.run = script_run,
 };

@@ -16,7 +16,6 @@
 #define TINY_SIZE	16
 #define SMALL_MAX	32768
 #define LARGE_MAX	(4 << 20)
-#define HEAP_PAGE	8192
 
 /* One object in so many is a large one, but there are a few in any case. */
 #define LARGE_ONE_IN	2500
