@@ -22,7 +22,6 @@ set -euo pipefail
 BENCH=$BUILD/bench
 GOALLOC_ACCEL=tcg
 GOALLOC_CPUS=1
-GUEST_QEMU=(-icount 'shift=0,sleep=off')
 
 # Debian zeroes every page by default, then ours and everybody's are cleared
 # twice.  Few machines have five levels of page tables, QEMU's has.
@@ -59,6 +58,7 @@ measure()
 	module_build "$1"
 	bench_module_build
 	guest_make "$BENCH/$1" bench
+	GUEST_DEVICES=(-icount 'shift=0,sleep=off')
 	guest_add . "$MODULE_DIR/goalloc.ko" "$BENCH_MODULE"
 	guest_add bin "$BUILD/tools/bench/device"
 	say "measuring on Debian's $KRELEASE"
