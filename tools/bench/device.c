@@ -446,8 +446,9 @@ static void memory_report(const char *what, struct memory a, struct memory b)
 
 static void measure_memory(void)
 {
+	struct memory none, null, idle, object, touched;
+	static uint64_t objects[FILES];
 	static int fds[FILES];
-	struct memory none, idle, object, null;
 	int i, round;
 
 	/* The first round makes what the kernel keeps, and is not told. */
@@ -470,13 +471,19 @@ static void measure_memory(void)
 
 			if (ioctl(fds[i], GOALLOC_IOC_ALLOC, &alloc))
 				err(1, "ALLOC");
+			objects[i] = alloc.addr;
 		}
 		object = memory_now();
+		for (i = 0; i < FILES; i++)
+			if (pwrite(fds[i], "", 1, objects[i]) != 1)
+				err(1, "pwrite");
+		touched = memory_now();
 		for (i = 0; i < FILES; i++)
 			close(fds[i]);
 		if (round) {
 			memory_report("idle", none, idle);
 			memory_report("object", idle, object);
+			memory_report("touched", object, touched);
 		}
 	}
 }

@@ -3,8 +3,8 @@
 """Make tables of what a benchmark measured.
 
 report.py DIR SERIES...: DIR/<series>/<program>.tap hold the rows that the
-programs of tools/bench printed, each program once in each order. Writes
-DIR/rows.tsv with everything and DIR/targets.tsv with what is asked of goalloc,
+programs of tools/bench printed, each program once in each order; DIR/machine and
+DIR/<series>/release say where that was. Writes DIR/rows.tsv with everything and DIR/targets.tsv with what is asked of goalloc,
 and prints both as tables.
 
 A target is "ok" or "short"; neither is a failure. A row that was not measured,
@@ -141,11 +141,15 @@ def touches(series, rows, targets):
 def memory(series, rows, targets):
     lines = []
     for what, name, limit in (("idle", "an idle file", IDLE_BYTES),
-                              ("object", "its first object", OBJECT_BYTES)):
+                              ("object", "its first object", OBJECT_BYTES),
+                              ("touched", "writing to that", None)):
         taken = {kind: rows["memory", what, "-", kind, "-"]
                  for kind in ("all", "slab", "percpu")}
-        verdict = targets.add(series, f"bytes of {name}", taken["all"], limit)
-        lines.append([name, *(f"{value:.0f}" for value in taken.values()), limit, verdict])
+        verdict = ""
+        if limit:
+            verdict = targets.add(series, f"bytes of {name}", taken["all"], limit)
+        lines.append([name, *(f"{value:.0f}" for value in taken.values()), limit or "",
+                      verdict])
     print(f"{series}: bytes of kernel memory, the mean of 200 files")
     table(["memory", "all", "slab", "percpu", "limit", ""], lines)
 
@@ -157,6 +161,8 @@ def main():
     args = parser.parse_args()
 
     targets = Targets()
+    with open(os.path.join(args.directory, "machine")) as stream:
+        print(stream.read(), end="")
     with open(os.path.join(args.directory, "rows.tsv"), "w") as stream:
         print("kernel", "group", "case", "size", "variant", "state", "first", "second",
               sep="\t", file=stream)

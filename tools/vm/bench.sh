@@ -71,6 +71,16 @@ measure()
 	echo "$KRELEASE" >"$GUEST/release"
 }
 
+# machine: what ran, and on what.
+machine()
+{
+	echo "goalloc $(sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' "$TOP/dkms.conf")," \
+		"commit $(git -C "$TOP" describe --always --dirty 2>/dev/null || echo unknown)"
+	gcc --version | sed -n 1p
+	qemu-system-x86_64 --version | sed -n 1p
+	sed -n 's/^model name.*: //p' /proc/cpuinfo | uniq -c | sed 's/^ *//'
+}
+
 programs=(kernel-first device-first device-second kernel-second)
 series=("$@")
 [ $# -gt 0 ] || series=(6.1 6.12)
@@ -80,6 +90,8 @@ say "building what measures"
 mkdir -p "$BUILD/tools/bench"
 logged "$BUILD/log/bench-device.log" \
 	tool_compile "$BUILD/tools/bench/device" "$TOP/tools/bench/device.c"
+mkdir -p "$BENCH"
+machine >"$BENCH/machine"
 for kernel in "${series[@]}"; do
 	measure "$kernel"
 done
