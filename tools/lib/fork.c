@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: MIT
+/*
+ * fork(): mappings of the device are shared memory, and a child has to have
+ * memory of its own.
+ *
+ * Before fork() everything is locked, and what the heap holds is copied into
+ * private memory, the mirror: only pages that have memory, told by SEEK_DATA and
+ * SEEK_HOLE, and read through the file, for pages can leave the mapping while
+ * another thread frees. The parent drops the mirror. The child moves it to where
+ * the heap was, so that pointers remain what they are, and closes the file: the
+ * objects are its own now and the kernel does not know them (struct goa_range).
+ * New ones come from a heap of its own, opened when it first needs one.
+ *
+ * A heap that children share is left alone, but stocks remain the parent's.
+ */
+#define _GNU_SOURCE
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "fast.h"
+
+#define MIRROR_ALIGN	((size_t)2 << 20)	/* whole page tables move */
+
+static void *mirror_map(size_t bytes)
+{
+	size_t room = bytes + MIRROR_ALIGN;
+	char *map = goa_map(room), *mirror;
+
+	if (!map)
+		return NULL;
+	mirror = (char *)(((uintptr_t)map + MIRROR_ALIGN - 1) & ~(MIRROR_ALIGN - 1));
+	if (mirror > map)
+		munmap(map, mirror - map);
+	munmap(mirror + bytes, map + room - (mirror + bytes));
+	return mirror;
+}
+
+/* Copies the data between two offsets of the file. Return: 0 or a negative errno. */
+static int copy_extent(int fd, off_t from, off_t to, char *mirror, off_t base)
+{
+	while (from < to) {
+		ssize_t n = pread(fd, mirror + (from - base), to - from, from);
+
+		if (n > 0)
+			from += n;
+		else if (n < 0 && errno == EFAULT)
+			/* A page that is in no object. */
+			from = (from + GOA_PAGE) & ~(GOA_PAGE - 1);
+		else if (n == 0 || errno != EINTR)
+			return n ? -errno : 0;
+	}
+	return 0;
+}
+
+/* Copies what the heap's file has, up to the last arena in use. */
+static int copy_file(struct goalloc_heap *heap, char *mirror)
+{
+	off_t base = heap->start - heap->delta;
+	off_t end = base + heap->top;
+	off_t data, hole;
+	int ret;
+
+	for (hole = base; hole < end;) {
+		data = lseek(heap->fd, hole, SEEK_DATA);
+		if (data < 0 && errno == ENXIO)
+			return 0;
+		if (data < 0)
+			return -errno;
+		if (data >= end)
+			return 0;
+		hole = lseek(heap->fd, data, SEEK_HOLE);
+		if (hole < 0)
+			return -errno;
+		ret = copy_extent(heap->fd, data, goa_min(hole, end), mirror, base);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* Copies a page, or leaves it out if it is none. */
+static void copy_page(void *from, void *to, size_t bytes)
+{
+	struct iovec local = { to, bytes }, remote = { from, bytes };
+
+	while (process_vm_readv(getpid(), &local, 1, &remote, 1, 0) < 0 && errno == EINTR)
+		;
+}
+
+/* Copies what objects lie in, where there is no file to ask any more. */
+static void copy_range(const struct goa_range *range, char *mirror)
+{
+	uintptr_t at;
+
+	for (at = range->start; at < range->start + range->bytes; at += GOA_PAGE) {
+		struct goa_arena *arena = goa_arena_of((void *)at);
+		size_t bytes = GOA_PAGE, class;
+
+		if (!arena) {
+			at += GOA_ARENA - GOA_PAGE;
+			continue;
+		}
+		class = arena->class[goa_page_of((void *)at)];
+		if (class == GOA_CLASS_NONE)
+			continue;
+		if (class == GOA_CLASS_LARGE)
+			bytes = (size_t)arena->pages[goa_page_of((void *)at)] << GOA_PAGE_SHIFT;
+		else
+			/* The last object may end in another page. */
+			bytes += arena->heap->class_size[class];
+		bytes = goa_min(bytes, range->start + range->bytes - at);
+		copy_page((void *)at, mirror + (at - range->start), bytes);
+	}
+}
+
+/* Nothing can be said to the caller of fork() from here; the child will. */
+static void heap_mirror(struct goalloc_heap *heap)
+{
+	struct goa_range *range;
+
+	heap->mirror_failed = false;
+	goa_heap_look(heap);
+	if (heap->fd >= 0 && heap->top) {
+		heap->mirror_bytes = heap->top;
+		heap->mirror = mirror_map(heap->mirror_bytes);
+		if (!heap->mirror || copy_file(heap, heap->mirror))
+			heap->mirror_failed = true;
+	}
+	for (range = heap->ranges; range; range = range->next) {
+		if (!range->shared)
+			continue;
+		range->mirror = mirror_map(range->bytes);
+		if (range->mirror)
+			copy_range(range, range->mirror);
+		else
+			heap->mirror_failed = true;
+	}
+}
+
+static void heap_unmirror(struct goalloc_heap *heap)
+{
+	struct goa_range *range;
+
+	goa_unmap(heap->mirror, heap->mirror_bytes);
+	heap->mirror = NULL;
+	for (range = heap->ranges; range; range = range->next) {
+		goa_unmap(range->mirror, range->bytes);
+		range->mirror = NULL;
+	}
+}
+
+static void mirror_place(void *mirror, uintptr_t start, size_t bytes)
+{
+	if (mremap(mirror, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)start) ==
+	    MAP_FAILED)
+		goa_die("fork: no memory for the child's copy of the heap");
+}
+
+/* The copy takes the heap's place. */
+static void heap_unshare(struct goalloc_heap *heap)
+{
+	struct goa_range *range;
+
+	if (heap->mirror_failed)
+		goa_die("fork: no memory for the child's copy of the heap");
+	for (range = heap->ranges; range; range = range->next) {
+		if (!range->shared)
+			continue;
+		mirror_place(range->mirror, range->start, range->bytes);
+		range->mirror = NULL;
+		range->shared = false;
+	}
+	if (heap->fd < 0)
+		return;
+	close(heap->fd);
+	if (heap->mirror)
+		mirror_place(heap->mirror, heap->start, heap->mirror_bytes);
+	heap->mirror = NULL;
+	goa_heap_detach(heap, heap->top, false);
+}
+
+/*
+ * What a thread had in stock that the child does not have. It may have been
+ * about to take or put one: none counts that is live, and none twice.
+ */
+static void cache_inherit(struct goa_cache *cache)
+{
+	struct goalloc_heap *heap = cache->heap;
+	unsigned int class;
+	uint32_t i;
+
+	goa_large_inherit(cache);
+	for (class = 1; class < heap->classes; class++) {
+		struct goa_bin *bin = &cache->bin[class];
+
+		for (i = 0; i < goa_min(bin->n, heap->class_cap[class]); i++) {
+			void *ptr = (void *)bin->slot[i];
+			struct goa_arena *arena = goa_arena_of(ptr);
+
+			if (!arena || goa_is_live(arena, ptr))
+				continue;
+			goa_set_live(arena, ptr);
+			goa_stack_push(&heap->recycled[class], bin->slot[i]);
+		}
+	}
+}
+
+/* Undoes the marks above. */
+static void recycled_unmark(struct goalloc_heap *heap)
+{
+	unsigned int class;
+	size_t i;
+
+	for (class = 1; class < heap->classes; class++)
+		for (i = 0; i < heap->recycled[class].n; i++) {
+			void *ptr = (void *)heap->recycled[class].slot[i];
+
+			goa_clear_live(goa_arena_of(ptr), ptr);
+		}
+}
+
+/* Caches of threads that are not here: their stocks, and themselves. */
+static void caches_inherit(struct goalloc_heap *heap)
+{
+	struct goa_cache *own = goa_self->cache[heap->id], *cache, *next;
+
+	for (cache = heap->caches; cache; cache = cache->next) {
+		if (heap->shared)
+			goa_cache_forget(cache);
+		else if (cache != own && cache != heap->common)
+			cache_inherit(cache);
+	}
+	if (!heap->shared)
+		recycled_unmark(heap);
+	for (cache = heap->caches; cache; cache = next) {
+		next = cache->next;
+		if (cache == own || cache == heap->common)
+			continue;
+		goa_cache_forget(cache);
+		goa_cache_retire(cache);
+	}
+}
+
+static void before_fork(void)
+{
+	unsigned int i;
+
+	pthread_mutex_lock(&goa_lock);
+	for (i = 0; i < GOA_HEAPS; i++) {
+		if (!goa_heaps[i])
+			continue;
+		pthread_mutex_lock(&goa_heaps[i]->common_lock);
+		pthread_mutex_lock(&goa_heaps[i]->lock);
+		if (!goa_heaps[i]->shared)
+			heap_mirror(goa_heaps[i]);
+	}
+	goa_threads_lock();
+}
+
+static void in_parent(void)
+{
+	unsigned int i;
+
+	goa_threads_unlock();
+	for (i = GOA_HEAPS; i--;) {
+		if (!goa_heaps[i])
+			continue;
+		heap_unmirror(goa_heaps[i]);
+		pthread_mutex_unlock(&goa_heaps[i]->lock);
+		pthread_mutex_unlock(&goa_heaps[i]->common_lock);
+	}
+	pthread_mutex_unlock(&goa_lock);
+}
+
+static void in_child(void)
+{
+	unsigned int i;
+
+	/* All memory of our own first: what follows may look at any. */
+	for (i = 0; i < GOA_HEAPS; i++)
+		if (goa_heaps[i] && !goa_heaps[i]->shared)
+			heap_unshare(goa_heaps[i]);
+	for (i = 0; i < GOA_HEAPS; i++) {
+		struct goalloc_heap *heap = goa_heaps[i];
+
+		if (!heap)
+			continue;
+		pthread_mutex_init(&heap->lock, NULL);
+		pthread_mutex_init(&heap->common_lock, NULL);
+		caches_inherit(heap);
+	}
+	goa_threads_after_fork();
+	pthread_mutex_init(&goa_lock, NULL);
+}
+
+static void handlers_register(void)
+{
+	pthread_atfork(before_fork, in_parent, in_child);
+}
+
+/* Once, however often it is called. */
+void goa_fork_register(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, handlers_register);
+}
