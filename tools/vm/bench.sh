@@ -66,6 +66,7 @@ measure()
 	"$VM/judge.py" --plain --nonce "$GUEST_NONCE" "$GUEST" "${programs[@]}" \
 		>"$GUEST/judge.log" || {
 		cat "$GUEST/judge.log"
+		grep -h '^device: ' "$GUEST"/device-*.tap >&2 || :
 		die "could not measure on $KRELEASE; logs are in $GUEST"
 	}
 	echo "$KRELEASE" >"$GUEST/release"
