@@ -69,7 +69,7 @@ run_checkpatch()
 
 tools_build_silently()
 {
-	(BUILD=$CHECK/tools && tools_build) | grep -v '^\[' || :
+	(BUILD=$CHECK/tools && tools_build && library_build) | grep -v '^\[' || :
 }
 
 run_kernel_doc()
@@ -86,8 +86,8 @@ run_man()
 
 	for page in "$TOP"/Documentation/*.[1-9]; do
 		mandoc -T lint -W warning "$page" | grep -v 'WARNING: missing date' || :
-		LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings -E UTF-8 -l -T utf8 -Z "$page" \
-			2>&1 >"$CHECK/man.out" || :
+		{ LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings -E UTF-8 -l -T utf8 -Z \
+			"$page" >"$CHECK/man.out"; } 2>&1 || :
 		[ -s "$CHECK/man.out" ] || echo "$page: man shows nothing"
 	done
 }
@@ -161,7 +161,7 @@ check "man pages" run_man
 check "shellcheck" run_shellcheck
 check "python compiles" run_python
 check "the rig's judge is not lenient" "$VM/judge_test.py" "$KSRC"
-check "goallocctl and the selftests build without warnings" tools_build_silently
+check "goallocctl, the library and the selftests build without warnings" tools_build_silently
 for kernel in 6.1 6.12 kunit; do
 	kernel_use "$kernel"
 	check "$KRELEASE: builds without warnings, W=1" \

@@ -31,7 +31,8 @@ guest_make()
 		>"$GUEST/root/rig/conf"
 }
 
-# guest_add DIR FILE...: put files into a directory of the guest.
+# guest_add DIR FILE...: put files into a directory of the guest, or one file under
+# another name.
 guest_add()
 {
 	local dir=$1

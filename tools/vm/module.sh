@@ -71,12 +71,38 @@ tools_build()
 	selftests_build
 }
 
-# library_build: libgoalloc, what is preloaded, and their tests, in $BUILD/lib.
+# library_build: libgoalloc and what is preloaded, in $BUILD/lib, and their tests.
+# Sets LIBTESTS to the names of those that are linked statically; the others,
+# preload and its plugin, are for a guest with the C library in it.
 library_build()
 {
-	say "building the library"
-	logged "$BUILD/log/library.log" make -C "$TOP/tools/lib" O="$BUILD/lib" \
-		CFLAGS='-O2 -g -Werror' all tests
+	local source name
+
+	say "building the library and its tests"
+	library_make all
+	LIBTESTS=()
+	for source in "$TOP"/tools/lib/tests/*.c; do
+		name=$(basename "$source" .c)
+		case $name in
+		preload)
+			library_make "$BUILD/lib/tests/bin/preload" ;;
+		plugin)
+			library_make "$BUILD/lib/tests/bin/libplugin.so" ;;
+		*)
+			library_make "$BUILD/lib/tests/bin/$name"
+			LIBTESTS+=("$name") ;;
+		esac
+	done
+}
+
+# library_make TARGET
+library_make()
+{
+	logged "$BUILD/log/library-${1##*/}.log" make -C "$TOP/tools/lib" O="$BUILD/lib" \
+		CFLAGS='-O2 -g -Werror' "$1"
+	if grep -E 'warning:' "$BUILD/log/library-${1##*/}.log"; then
+		die "the library builds with warnings"
+	fi
 }
 
 # tool_compile PROGRAM SOURCE-OR-FLAG...

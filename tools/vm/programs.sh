@@ -7,14 +7,11 @@
 # test_programs: boot, run and judge; the table is kept beside the guest's logs.
 test_programs()
 {
-	if [ ! -e "$TOP/tools/lib/preload.c" ]; then
-		note "no preload library yet: no programs"
-		return
-	fi
+	local judged=()
+
 	rootfs_use
 	kernel_use 6.12
 	module_build 6.12
-	library_build
 	say "building what measures the programs"
 	logged "$BUILD/log/measure.log" tool_compile "$BUILD/tools/measure" \
 		"$VM/guest/measure.c"
@@ -23,14 +20,26 @@ test_programs()
 	GUEST_MEMORY=2G GUEST_DEVICES=(
 		-drive "file=$ROOTFS,format=raw,if=none,id=root,snapshot=on"
 		-device "nvme,drive=root,serial=root")
-	mkdir -p "$GUEST/root/rig/udev" "$GUEST/root/rig/input"
 	guest_add . "$MODULE_DIR/goalloc.ko"
-	guest_add rig "$BUILD/tools/measure" "$BUILD/lib/libgoalloc-preload.so"
-	guest_add rig/udev "$TOP"/tools/udev/*
+	guest_add rig "$BUILD/tools/measure"
+	mkdir -p "$GUEST/root/rig/input"
 	cp -rL "$TOP/tools/goallocctl" "$TOP/goalloc/include/uapi" "$GUEST/root/rig/input/"
+	programs_install "$GUEST/root/install"
+	if [ -e "$BUILD/lib/tests/bin/preload" ]; then
+		cp -r "$BUILD/lib/tests/bin" "$GUEST/root/rig/preload"
+		judged=(lib_preload)
+	fi
 	say "running programs in Debian 12 on $KRELEASE, under glibc's malloc and under goalloc"
 	guest_run "${GOALLOC_TIMEOUT:-1500}" progress
-	judge "$GUEST"
+	judge "$GUEST" "${judged[@]}"
 	"$VM/programs.py" --nonce "$GUEST_NONCE" "$GUEST" ||
 		note "there is no table"
+}
+
+# programs_install DIR: what a user of the checkout installs, as Debian would.
+programs_install()
+{
+	say "installing to a directory, for the guest"
+	logged "$BUILD/log/install.log" make -C "$TOP" install BUILDDIR="$BUILD/install" \
+		DESTDIR="$1" PREFIX=/usr
 }

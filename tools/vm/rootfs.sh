@@ -13,7 +13,7 @@
 
 ROOTFS_SUITE=bookworm
 ROOTFS_PACKAGES=(python3 libpython3.11-testsuite sqlite3 gcc libc6-dev coreutils
-		 util-linux udev systemd-standalone-sysusers kmod)
+		 util-linux udev systemd-standalone-sysusers kmod pkgconf)
 
 # rootfs_use: set ROOTFS, the image.
 rootfs_use()

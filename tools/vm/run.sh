@@ -14,16 +14,24 @@ set -euo pipefail
 # show PID: what the programs print, without the rig's own lines.
 show()
 {
-	guest_follow "$1" "$GUEST/channel.log" | awk -v mark="rig-$GUEST_NONCE" '
-		$1 == mark { shown = $2 == "begin" && $3 == "demo"; blank = 0; next }
-		shown && $0 == "" { blank++; next }
-		shown {
-			for (; blank > 0; blank--)
-				print ""
-			print "        " $0
-			fflush()
-		}
-	'
+	local line shown='' blank=0
+
+	guest_follow "$1" "$GUEST/channel.log" | while IFS= read -r line; do
+		case $line in
+		"rig-$GUEST_NONCE begin demo")
+			shown=yes blank=0 ;;
+		"rig-$GUEST_NONCE "*)
+			shown= ;;
+		'')
+			blank=$((blank + 1)) ;;
+		*)
+			[ -n "$shown" ] || continue
+			for (( ; blank > 0; blank--)); do
+				echo
+			done
+			printf '        %s\n' "$line" ;;
+		esac
+	done
 }
 
 packages_need "${GUEST_PACKAGES[@]}"

@@ -27,15 +27,19 @@ skipped=0
 # them and whatever fails; of the selftests only what fails.
 progress()
 {
-	guest_follow "$1" "$GUEST/console.log" | awk '
-		{ sub(/^\[ *[0-9.]+\] /, "") }
-		/goalloc-rig: begin/ && $3 != "rig" && $3 != "kernel-log" {
-			print "          running " $3; fflush()
-		}
-		/^(    )?(not )?ok [0-9]+ / || /^ +not ok [0-9]+ / {
-			print "          " $0; fflush()
-		}
-		/Kernel panic|BUG:|WARNING:/ { print "          " $0; fflush() }
+	# Not awk: Debian's reads a whole block before it looks at a line.
+	guest_follow "$1" "$GUEST/console.log" | sed -u -n -E '
+		s/^\[ *[0-9.]+\] //; t stripped
+		:stripped
+		/goalloc-rig: begin (rig|kernel-log|table)$/d
+		s/.*goalloc-rig: begin (.*)/running \1/; t show
+		s/.*goalloc-rig: (not ok: .*)/\1/; t show
+		/^(    )?(not )?ok [0-9]+ /b show
+		/^ +not ok [0-9]+ /b show
+		/Kernel panic|BUG:|WARNING:/b show
+		d
+		:show
+		s/^/          /p
 	'
 }
 
@@ -67,7 +71,7 @@ test_kunit()
 	guest_add_tools
 	say "running ${SUITE:-all suites} on the KUnit kernel $KRELEASE"
 	guest_run "${GOALLOC_TIMEOUT:-1200}" progress "$append"
-	judge --kunit "$GUEST" "${SELFTESTS[@]}"
+	judge --kunit "$GUEST" "${GUEST_PROGRAMS[@]}"
 }
 
 # test_stock SERIES
@@ -81,17 +85,24 @@ test_stock()
 	say "running the selftests on Debian's $KRELEASE"
 	# Debian's kernels zero every page, which would hide one of ours that is not.
 	guest_run "${GOALLOC_TIMEOUT:-600}" progress init_on_alloc=0
-	judge "$GUEST" "${SELFTESTS[@]}"
+	judge "$GUEST" "${GUEST_PROGRAMS[@]}"
 }
 
+# guest_add_tools: all programs that run in every guest, GUEST_PROGRAMS by name.
 guest_add_tools()
 {
-	local selftest
+	local name
 
+	GUEST_PROGRAMS=()
 	[ -z "$SUITE" ] || return 0
 	guest_add bin "$BUILD/tools/goallocctl"
-	for selftest in "${SELFTESTS[@]}"; do
-		guest_add selftests "$BUILD/tools/selftests/$selftest"
+	for name in "${SELFTESTS[@]}"; do
+		guest_add "selftests/$name" "$BUILD/tools/selftests/$name"
+		GUEST_PROGRAMS+=("$name")
+	done
+	for name in "${LIBTESTS[@]}"; do
+		guest_add "selftests/lib_$name" "$BUILD/lib/tests/bin/$name"
+		GUEST_PROGRAMS+=("lib_$name")
 	done
 }
 
@@ -107,14 +118,18 @@ counts()
 packages_need "${GUEST_PACKAGES[@]}"
 source_use
 SELFTESTS=()
+LIBTESTS=()
 case $SUITE in
 --programs)
+	tool_build
+	library_build
 	test_programs
 	counts "$BUILD/programs"
 	;;
 '')
 	rm -rf "$BUILD/test"
 	tools_build
+	library_build
 	test_kunit
 	test_stock 6.1
 	test_stock 6.12

@@ -14,6 +14,7 @@ mkdir -p /new
 mount -t ext4 "$root" /new
 mkdir -p /new/rig/bin
 cp -r /rig /goalloc.ko /new/
+cp -r /install/. /new/
 cp /bin/busybox /new/rig/bin/
 for dir in /proc /sys /dev; do
 	mount --move "$dir" "/new$dir"

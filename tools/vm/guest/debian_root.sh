@@ -1,13 +1,14 @@
 # shellcheck shell=dash disable=SC1091
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# In Debian's root filesystem: the group and the device's mode as systemd's
-# programs make them from tools/udev, then every program of programs.sh under
-# glibc's malloc and under goalloc.
+# In Debian's root filesystem, with goalloc installed by make install: the group
+# and the device's mode as systemd's programs make them from the installed rules,
+# a program built with the installed library, then every program of programs.sh
+# under glibc's malloc and under goalloc.
 
 . /rig/programs.sh
 
-PRELOAD=/rig/libgoalloc-preload.so
+PRELOAD=/usr/lib/libgoalloc-preload.so
 SECONDS_EACH=${RIG_PROGRAM_TIMEOUT:-600}
 export INPUT=/tmp/input
 
@@ -15,9 +16,6 @@ export INPUT=/tmp/input
 # installation of a package.
 udev_start()
 {
-	mkdir -p /usr/lib/sysusers.d /usr/lib/udev/rules.d
-	cp /rig/udev/goalloc.conf /usr/lib/sysusers.d/
-	cp /rig/udev/60-goalloc.rules /usr/lib/udev/rules.d/
 	systemd-sysusers goalloc.conf &&
 		getent group goalloc &&
 		useradd --create-home --groups goalloc member &&
@@ -46,6 +44,37 @@ opens()
 	as "$1" sh -c ': <>/dev/goalloc'
 }
 
+# built_and_runs FLAG...: a program is built as the library's users build theirs.
+built_and_runs()
+{
+	cat >/tmp/user.c <<'END'
+#include <goalloc.h>
+#include <stdio.h>
+#include <string.h>
+
+int main(void)
+{
+	struct goalloc_heap *heap = goalloc_open(NULL);
+	char *text = heap ? goalloc_malloc(heap, 32) : NULL;
+
+	if (!text) {
+		fprintf(stderr, "%s\n", goalloc_last_error());
+		return 1;
+	}
+	strcpy(text, "an object of a heap");
+	printf("%s at %p\n", text, text);
+	goalloc_free(heap, text);
+	goalloc_close(heap);
+	return 0;
+}
+END
+	# shellcheck disable=SC2046 # words
+	gcc -Wall -Wextra -Werror -o /tmp/user /tmp/user.c "$@" \
+		$(pkg-config --cflags --libs --static goalloc) &&
+		as member /tmp/user | tee /tmp/user.out &&
+		grep -q '^an object of a heap at 0x' /tmp/user.out
+}
+
 # one SIDE NAME RESULT COMMAND: run it in a directory of its own; what must be
 # equal to the other side's goes to /tmp/result.SIDE.
 one()
@@ -57,7 +86,8 @@ one()
 	mkdir /tmp/work && chown member: /tmp/work && cd /tmp/work || return
 	/rig/measure /tmp/measured "$SECONDS_EACH" \
 		setpriv --reuid=member --regid=member --init-groups \
-		env HOME=/home/member ${preload:+LD_PRELOAD="$preload"} \
+		env HOME=/home/member \
+		${preload:+LD_PRELOAD="$preload" GOALLOC_PRELOAD=strict} \
 		sh -c "$command" >out 2>/tmp/errors || status=$?
 	"$result" >"/tmp/result.$side"
 	sed "s/^/$name\t$side\t/" /tmp/measured >>/tmp/table
@@ -113,6 +143,10 @@ check 'insmod goalloc' insmod /goalloc.ko
 check 'udev gives group goalloc the device' device_mode
 check 'a member of the group opens it' opens member
 check 'another user does not' fails opens user
+check 'a program builds with the installed library and runs' built_and_runs
+check 'the same, linked statically' built_and_runs -static
+[ ! -e /rig/preload ] || program lib_preload \
+	env -C /rig/preload LD_PRELOAD="$PRELOAD" GOALLOC_PRELOAD=strict ./preload
 check 'the programs have what they read' make_inputs &&
 	programs both
 check 'rmmod goalloc' rmmod goalloc

@@ -64,7 +64,7 @@ check()
 		sed 's/^/# /' /tmp/check.out
 		echo "$word $checks $what"
 	} >>/tmp/checks
-	[ "$word" = ok ]
+	[ "$word" = ok ] || { kmsg "$word: $what"; return 1; }
 }
 
 checks_print()

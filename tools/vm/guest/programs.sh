@@ -44,7 +44,8 @@ programs()
 	"$@" sqlite3-million files \
 		"exec sqlite3 -batch -bail :memory: <\$INPUT/million.sql"
 	"$@" gcc-O2 files \
-		"exec gcc -std=gnu11 -O2 -I \$INPUT/uapi -c \$INPUT/goallocctl/*.c"
+		"exec gcc -std=gnu11 -O2 -I \$INPUT/uapi -c \$INPUT/goallocctl/demo.c \
+			\$INPUT/goallocctl/script.c \$INPUT/goallocctl/workload.c"
 	"$@" sort-million files \
 		"LC_ALL=C exec sort --parallel=2 -S 256M -o sorted \$INPUT/lines"
 }
