@@ -235,9 +235,9 @@ static void draw_legend(const struct picture *p, const struct map *map)
 		draw_sample(p, bands[BAND_LARGE].color, "▒", 'o', "in a span, never touched");
 	draw_sample(p, GRAY + 6, "░", '-', "free, memory behind it");
 	draw_sample(p, GRAY, "·", '.', "free, none behind it");
-	printf("\n%14s  %s of %s; %s\n", "a character",
-	       p->cell_pages == 1 ? "a page" : plain_text(p->cell_pages),
-	       p->cell_pages == 1 ? "8 KiB" : "pages of 8 KiB",
+	printf("\n%14s  %s page%s of 8 KiB; %s\n", "a character",
+	       p->cell_pages == 1 ? "a" : plain_text(p->cell_pages),
+	       p->cell_pages == 1 ? "" : "s",
 	       p->ascii ? "a capital: at least half of it is live" :
 	       "the higher, the more of it is live");
 }

@@ -36,7 +36,7 @@ static void collect(const struct command *c, struct option_list *l)
 			"the heap that a process has open" });
 		add(l, &(struct option_spec){
 			'F', "fd", "FD", OPTION_TEXT, &c->heap->fd,
-			"as this file, its first heap otherwise" });
+			"which file of it, its first heap otherwise" });
 	}
 	for (i = 0; i < c->num_options; i++)
 		add(l, &c->options[i]);
@@ -125,7 +125,7 @@ void options_help(const struct command *c)
 
 		snprintf(left, sizeof(left), "-%c, --%s%s%s", o->letter, o->name,
 			 o->arg ? " " : "", o->arg ? o->arg : "");
-		printf("  %-22s  %s\n", left, o->help);
+		printf("  %-24s  %s\n", left, o->help);
 	}
-	printf("  %-22s  %s\n", "-h, --help", "this");
+	printf("  %-24s  %s\n", "-h, --help", "this");
 }

@@ -289,11 +289,11 @@ static void widths(const struct view *v, unsigned int *name, unsigned int *bar)
 	for (i = 0; i < NUM_COLUMNS; i++)
 		fixed += columns[i].width + 1;
 	left = v->columns > fixed ? v->columns - fixed : 0;
-	*name = left * 2 / 5;
+	*name = left * 2 / 3;
 	if (*name < 10)
 		*name = 10;
-	if (*name > 28)
-		*name = 28;
+	if (*name > 24)
+		*name = 24;
 	*bar = left > *name ? left - *name : 0;
 	if (*bar > 40)
 		*bar = 40;
@@ -517,16 +517,33 @@ static bool draw(struct view *v, const struct look *l)
 	return done;
 }
 
-/* The cursor stays with its heap when the order changes. */
-static void resort(struct view *v, struct look *l)
+/*
+ * Once it has been moved, the cursor stays with its heap; before, it stays on the
+ * first line.
+ */
+static void select_heap(struct view *v, const struct look *l, unsigned int id)
 {
-	unsigned int id = l->n && v->selected < l->n ? l->heaps[v->selected].h.id : 0;
 	size_t i;
 
-	sort(l, v);
-	for (i = 0; i < l->n; i++)
-		if (l->heaps[i].h.id == id)
+	for (i = 0; v->selected && i < l->n; i++) {
+		if (l->heaps[i].h.id == id) {
 			v->selected = i;
+			return;
+		}
+	}
+}
+
+static unsigned int selected_heap(const struct view *v, const struct look *l)
+{
+	return v->selected < l->n ? l->heaps[v->selected].h.id : 0;
+}
+
+static void resort(struct view *v, struct look *l)
+{
+	unsigned int id = selected_heap(v, l);
+
+	sort(l, v);
+	select_heap(v, l, id);
 }
 
 /* Return: false to end. */
@@ -607,18 +624,14 @@ static int live(struct view *v, double delay)
 	/* The first look has no rates, and soon gets company. */
 	go_on = draw(v, &last) && listen(v, &last, last.when + (delay < 0.5 ? delay : 0.5));
 	while (go_on) {
-		unsigned int id = last.n && v->selected < last.n ?
-			last.heaps[v->selected].h.id : 0;
-		size_t i;
+		unsigned int id = selected_heap(v, &last);
 
 		failed = !take_look(&l, &last);
 		if (failed)
 			break;
 		free(last.heaps);
 		sort(&l, v);
-		for (i = 0; i < l.n; i++)
-			if (l.heaps[i].h.id == id)
-				v->selected = i;
+		select_heap(v, &l, id);
 		last = l;
 		n++;
 		go_on = draw(v, &l) && n != opts.count && listen(v, &l, l.when + delay);
