@@ -62,6 +62,8 @@ const char *goalloc_strerror(int error)
 	}
 }
 
+int goa_stderr = STDERR_FILENO;
+
 static void say(const char *format, va_list args)
 {
 	static const char prefix[] = "goalloc: ";
@@ -71,7 +73,7 @@ static void say(const char *format, va_list args)
 	n = vsnprintf(text + sizeof(prefix) - 1, sizeof(text) - sizeof(prefix), format, args);
 	n = goa_min(n + sizeof(prefix) - 1, sizeof(text) - 2);
 	text[n++] = '\n';
-	while (write(STDERR_FILENO, text, n) < 0 && errno == EINTR)
+	while (write(goa_stderr, text, n) < 0 && errno == EINTR)
 		;
 }
 

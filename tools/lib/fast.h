@@ -102,9 +102,8 @@ static inline unsigned int goa_class_of(const struct goalloc_heap *heap, size_t 
  * Takes one from a stock that is not empty. The counters have one writer, and
  * readers that bear an old value; plain additions do.
  */
-static inline void *goa_pop(struct goa_cache *cache, unsigned int class)
+static inline void *goa_pop(struct goa_cache *cache, struct goa_bin *bin)
 {
-	struct goa_bin *bin = &cache->bin[class];
 	void *ptr = (void *)bin->slot[bin->n - 1];
 
 	bin->n--;
@@ -114,46 +113,60 @@ static inline void *goa_pop(struct goa_cache *cache, unsigned int class)
 }
 
 /*
- * Puts one in. A child of fork() looks at the stocks of threads it does not
- * have: the slot has to be written before it counts.
+ * Puts one into a stock that is not full. A child of fork() looks at the stocks
+ * of threads it does not have: the slot has to be written before it counts.
  */
-static inline void goa_push(struct goa_cache *cache, unsigned int class, void *ptr)
+static inline void goa_push(struct goa_cache *cache, struct goa_bin *bin, void *ptr)
 {
-	struct goa_bin *bin = &cache->bin[class];
-
-	if (goa_unlikely(bin->n >= bin->limit))
-		goa_overflow(cache, class);
 	bin->slot[bin->n] = (uintptr_t)ptr;
 	__atomic_store_n(&bin->n, bin->n + 1, __ATOMIC_RELEASE);
 	cache->frees++;
 }
 
-static inline void *goa_malloc(struct goalloc_heap *heap, size_t size)
+/* Return: an object, or NULL if that takes more than a look into the stock. */
+static inline void *goa_malloc_fast(struct goalloc_heap *heap, size_t size)
 {
 	struct goa_cache *cache = goa_self->cache[heap->id];
-	unsigned int class;
+	struct goa_bin *bin;
 
 	if (goa_unlikely(!cache || size > heap->max_small))
-		return goa_malloc_slow(heap, size);
-	class = goa_class_of(heap, size);
-	if (goa_unlikely(!cache->bin[class].n))
-		return goa_malloc_slow(heap, size);
-	return goa_pop(cache, class);
+		return NULL;
+	bin = &cache->bin[goa_class_of(heap, size)];
+	if (goa_unlikely(!bin->n))
+		return NULL;
+	return goa_pop(cache, bin);
+}
+
+/* Return: false if nothing has been done, for that takes more. */
+static inline bool goa_free_fast(struct goalloc_heap *heap, void *ptr)
+{
+	struct goa_cache *cache = goa_self->cache[heap->id];
+	struct goa_arena *arena = goa_arena_of(ptr);
+	struct goa_bin *bin;
+	unsigned int class;
+
+	if (goa_unlikely(!cache || !arena || arena->heap != heap || (uintptr_t)ptr % GOA_ALIGN))
+		return false;
+	class = arena->class[goa_page_of(ptr)];
+	if (goa_unlikely(class == GOA_CLASS_LARGE))
+		return false;
+	bin = &cache->bin[class];
+	if (goa_unlikely(bin->n >= bin->limit || !goa_clear_live(arena, ptr)))
+		return false;
+	goa_push(cache, bin, ptr);
+	return true;
+}
+
+static inline void *goa_malloc(struct goalloc_heap *heap, size_t size)
+{
+	void *ptr = goa_malloc_fast(heap, size);
+
+	return goa_likely(ptr) ? ptr : goa_malloc_slow(heap, size);
 }
 
 static inline int goa_free(struct goalloc_heap *heap, void *ptr)
 {
-	struct goa_cache *cache = goa_self->cache[heap->id];
-	struct goa_arena *arena = goa_arena_of(ptr);
-	unsigned int class;
-
-	if (goa_unlikely(!cache || !arena || arena->heap != heap || (uintptr_t)ptr % GOA_ALIGN))
-		return goa_free_slow(heap, ptr);
-	class = arena->class[goa_page_of(ptr)];
-	if (goa_unlikely(class == GOA_CLASS_LARGE || !goa_clear_live(arena, ptr)))
-		return goa_free_slow(heap, ptr);
-	goa_push(cache, class, ptr);
-	return 0;
+	return goa_likely(goa_free_fast(heap, ptr)) ? 0 : goa_free_slow(heap, ptr);
 }
 
 #endif /* GOA_FAST_H */

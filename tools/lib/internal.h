@@ -207,6 +207,7 @@ struct goalloc_heap {
 };
 
 /* error.c */
+extern int goa_stderr;		/* where messages go */
 int goa_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int goa_fault(struct goalloc_heap *heap, const void *ptr, const char *function, int error);
 int goa_find_fault(struct goalloc_heap *heap, const void *ptr, struct goalloc_fault *fault);

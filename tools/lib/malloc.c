@@ -20,7 +20,7 @@ static void *small_malloc(struct goa_cache *cache, unsigned int class)
 			return NULL;
 		}
 	}
-	return goa_pop(cache, class);
+	return goa_pop(cache, &cache->bin[class]);
 }
 
 /**
@@ -65,10 +65,13 @@ int goa_free_slow(struct goalloc_heap *heap, void *ptr)
 		unsigned int class = arena->class[goa_page_of(ptr)];
 
 		cache = goa_cache_begin(heap);
-		if (class == GOA_CLASS_LARGE)
+		if (class == GOA_CLASS_LARGE) {
 			goa_large_free(cache, ptr);
-		else
-			goa_push(cache, class, ptr);
+		} else {
+			if (cache->bin[class].n >= cache->bin[class].limit)
+				goa_overflow(cache, class);
+			goa_push(cache, &cache->bin[class], ptr);
+		}
 		goa_cache_end(heap, cache);
 	} else if (heap->adopted && (uintptr_t)ptr - heap->start < heap->bytes &&
 		   (!arena || !arena->class[goa_page_of(ptr)])) {
@@ -254,15 +257,20 @@ int goalloc_try_free(struct goalloc_heap *heap, void *ptr)
 	return goa_free(heap, ptr);
 }
 
-void goalloc_free(struct goalloc_heap *heap, void *ptr)
+static void __attribute__((noinline)) free_or_fault(struct goalloc_heap *heap, void *ptr)
 {
 	int saved = errno;
-	int error = goa_free(heap, ptr);
+	int error = goa_free_slow(heap, ptr);
 
-	if (goa_unlikely(error)) {
+	if (error)
 		goa_fault(heap, ptr, "goalloc_free", error);
-		errno = saved;
-	}
+	errno = saved;
+}
+
+void goalloc_free(struct goalloc_heap *heap, void *ptr)
+{
+	if (goa_unlikely(!goa_free_fast(heap, ptr)))
+		free_or_fault(heap, ptr);
 }
 
 size_t goalloc_usable_size(struct goalloc_heap *heap, const void *ptr)

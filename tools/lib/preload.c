@@ -79,6 +79,13 @@ static void no_heap(void)
 			goalloc_last_error());
 }
 
+static bool stats_wanted(void)
+{
+	const char *stats = secure_getenv("GOALLOC_PRELOAD_STATS");
+
+	return stats && strcmp(stats, "0") && strcmp(stats, "");
+}
+
 static void heap_try(void)
 {
 	const char *how = secure_getenv("GOALLOC_PRELOAD");
@@ -94,6 +101,13 @@ static void heap_try(void)
 	opened = goalloc_open(&options);
 	if (!opened)
 		no_heap();
+	/* Many a program closes its stderr at its end. */
+	if (stats_wanted()) {
+		int fd = goa_device_keep(STDERR_FILENO);
+
+		if (fd >= 0)
+			goa_stderr = fd;
+	}
 	__atomic_store_n(&heap, opened, __ATOMIC_RELEASE);
 }
 
@@ -150,36 +164,51 @@ static bool is_libc(const void *ptr)
 	return __atomic_load_n(&libc_used, __ATOMIC_RELAXED) && !goa_arena_of(ptr);
 }
 
-void *malloc(size_t size)
+static void * __attribute__((noinline)) malloc_slow(size_t size)
 {
 	struct goalloc_heap *h = heap_get();
 	void *ptr;
 
-	if (goa_unlikely(!h))
+	if (!h)
 		return other_malloc(GOA_ALIGN, size);
-	ptr = goa_malloc(h, size);
-	if (goa_unlikely(!ptr) && heap_gone())
+	ptr = goa_malloc_slow(h, size);
+	if (!ptr && heap_gone())
 		return __libc_malloc(size);
 	return ptr;
 }
 
-void free(void *ptr)
+void *malloc(size_t size)
 {
-	struct goalloc_heap *h = heap;
+	struct goalloc_heap *h = __atomic_load_n(&heap, __ATOMIC_ACQUIRE);
+	void *ptr = goa_likely(h) ? goa_malloc_fast(h, size) : NULL;
+
+	return goa_likely(ptr) ? ptr : malloc_slow(size);
+}
+
+static void __attribute__((noinline)) free_slow(void *ptr)
+{
 	int error;
 
-	if (!ptr)
+	if (!ptr || is_early(ptr))
 		return;
-	if (goa_likely(h && goa_arena_of(ptr))) {
-		error = goa_free(h, ptr);
-		if (goa_unlikely(error))
-			goa_fault(h, ptr, "free", error);
-	} else if (is_libc(ptr)) {
-		if (!is_early(ptr))
-			__libc_free(ptr);
-	} else if (!is_early(ptr) && h) {
-		goa_fault(h, ptr, "free", -ENOENT);
+	if (is_libc(ptr)) {
+		__libc_free(ptr);
+		return;
 	}
+	/* Before there is any heap there is no object either. */
+	if (!heap)
+		goa_die("free(%p): wild pointer: nothing has been allocated yet", ptr);
+	error = goa_free_slow(heap, ptr);
+	if (error)
+		goa_fault(heap, ptr, "free", error);
+}
+
+void free(void *ptr)
+{
+	struct goalloc_heap *h = __atomic_load_n(&heap, __ATOMIC_ACQUIRE);
+
+	if (goa_unlikely(!h || !goa_free_fast(h, ptr)))
+		free_slow(ptr);
 }
 
 void *calloc(size_t count, size_t size)
@@ -367,8 +396,6 @@ static void __attribute__((constructor)) preload_begin(void)
 
 static void __attribute__((destructor)) preload_end(void)
 {
-	const char *stats = secure_getenv("GOALLOC_PRELOAD_STATS");
-
-	if (stats && strcmp(stats, "0") && strcmp(stats, ""))
+	if (stats_wanted())
 		malloc_stats();
 }
