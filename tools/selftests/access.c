@@ -262,7 +262,6 @@ TEST_F(access, no_kernel_pointers)
 	ASSERT_NE(MAP_FAILED, dev_map_heap(self->fd));
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", self->fd);
 	expect_no_pointer(_metadata, path);
-	expect_no_pointer(_metadata, "/proc/self/maps");
 	if (dev_tree())
 		EXPECT_LT(40, walk(DEV_TREE, expect_no_pointer, _metadata));
 
@@ -398,16 +397,16 @@ static int scan_fresh_heap(uint64_t *scanned)
 
 TEST_F_TIMEOUT(access, uninitialised_memory, 60)
 {
+	int round, rounds = dev_slow() ? 1 : 3;
 	uint64_t scanned = 0;
-	int round;
 
-	for (round = 0; round < 4; round++) {
+	for (round = 0; round < rounds; round++) {
 		soil_memory();
 		ASSERT_TRUE(soil_heaps());
 		EXPECT_EQ(-1, scan_fresh_heap(&scanned));
 	}
 	TH_LOG("%" PRIu64 " KiB looked at", scanned / 1024);
-	EXPECT_LT(8 * DEV_MIB, scanned);
+	EXPECT_LT(rounds * 2 * DEV_MIB, scanned);
 }
 
 /* In its own heap the owner may find what it left, if it asks for that: the control. */

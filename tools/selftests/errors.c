@@ -127,6 +127,8 @@ FIXTURE_SETUP(op)
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, self->room);
 	ASSERT_EQ(0, munmap(self->room + STRUCT_MAX + 2 * PAGE, PAGE));
+	/* Another CPU would have spans of its own. */
+	ASSERT_TRUE(dev_stay());
 	self->req.fd = self->fd;
 	self->req.kept = dev_new(self->fd, 100);
 	/* And another one in its span, so that this stays in use. */
@@ -437,6 +439,7 @@ FIXTURE_SETUP(errors)
 	ASSERT_EQ(0, dev_ioctl(self->fd, GOALLOC_IOC_INFO, &info));
 	self->batch_max = info.batch_max;
 	ASSERT_LE(1024, self->batch_max);
+	ASSERT_TRUE(dev_stay());
 	self->kept = dev_new(self->fd, 100);
 	ASSERT_NE(0, self->kept);
 	probe_begin();

@@ -216,7 +216,7 @@ TEST_F(charge, to_the_opener)
 	TH_LOG("A has %" PRIu64 " KiB more, B %" PRIu64, (charged("goalloc-a") - a) / 1024,
 	       (charged("goalloc-b") - b) / 1024);
 	EXPECT_LE(a + variant->bytes - SLACK / 2, charged("goalloc-a"));
-	EXPECT_GT(a + variant->bytes + variant->bytes / 4 + SLACK, charged("goalloc-a"));
+	EXPECT_GT(a + 2 * variant->bytes + SLACK, charged("goalloc-a"));
 	EXPECT_GT(b + SLACK, charged("goalloc-b"));
 	close(back[1]);
 	EXPECT_EQ(0, dev_wait(pid));

@@ -472,7 +472,7 @@ FIXTURE_SETUP(scavenge)
 {
 	self->fd = dev_open();
 	ASSERT_LE(0, self->fd) TH_LOG("%s: %s", DEV_PATH, strerror(errno));
-	ASSERT_NE(0, new_touched(self->fd, 16 * DEV_MIB));
+	ASSERT_NE(0, new_touched(self->fd, 6 * DEV_MIB));
 	self->addr = new_touched(self->fd, SCAV_PAGES * DEV_PAGE);
 	ASSERT_NE(0, self->addr);
 	ASSERT_NE(0, new_touched(self->fd, OBJECT));
@@ -856,10 +856,10 @@ static bool reach_by_allocating(int fd)
 {
 	int i;
 
-	for (i = 0; i < 60; i++)
+	for (i = 0; i < 20; i++)
 		if (!dev_new(fd, 64 * DEV_MIB + i * DEV_PAGE))
 			return false;
-	for (i = 0; i < 20000; i++)
+	for (i = 0; i < 5000; i++)
 		if (!dev_new(fd, 32768))
 			return false;
 	return true;
@@ -884,7 +884,7 @@ TEST_F(heap, poll_woken_by_touch)
 
 TEST_F(heap, poll_woken_by_allocation)
 {
-	ASSERT_EQ(0, dev_set(self->fd, GOALLOC_PARAM_LIMIT, 2 * DEV_MIB));
+	ASSERT_EQ(0, dev_set(self->fd, GOALLOC_PARAM_LIMIT, DEV_MIB / 2));
 	wake_sleepers(_metadata, self->fd, reach_by_allocating);
 }
 
