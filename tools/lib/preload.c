@@ -164,7 +164,7 @@ static bool is_libc(const void *ptr)
 	return __atomic_load_n(&libc_used, __ATOMIC_RELAXED) && !goa_arena_of(ptr);
 }
 
-static void * __attribute__((noinline)) malloc_slow(size_t size)
+static __attribute__((noinline)) void *malloc_slow(size_t size)
 {
 	struct goalloc_heap *h = heap_get();
 	void *ptr;
