@@ -191,6 +191,44 @@ void sparse_decommit(struct goalloc_heap *heap, struct mspan *s)
 	}
 }
 
+#if IS_ENABLED(CONFIG_KUNIT)
+/*
+ * A test acts when a page was seen and has no reference yet, and just before one
+ * is entered into its chunk's table.
+ */
+void (*sparse_after_look)(struct goalloc_heap *heap, struct page *page);
+void (*sparse_before_entry)(struct goalloc_heap *heap, struct page *page);
+
+GOALLOC_EXPORT_FOR_KUNIT(sparse_after_look);
+GOALLOC_EXPORT_FOR_KUNIT(sparse_before_entry);
+
+static void sparse_looked(struct goalloc_heap *heap, struct page *page)
+{
+	void (*act)(struct goalloc_heap *heap, struct page *page) =
+		READ_ONCE(sparse_after_look);
+
+	if (act)
+		act(heap, page);
+}
+
+static void sparse_enters(struct goalloc_heap *heap, struct page *page)
+{
+	void (*act)(struct goalloc_heap *heap, struct page *page) =
+		READ_ONCE(sparse_before_entry);
+
+	if (act)
+		act(heap, page);
+}
+#else
+static void sparse_looked(struct goalloc_heap *heap, struct page *page)
+{
+}
+
+static void sparse_enters(struct goalloc_heap *heap, struct page *page)
+{
+}
+#endif
+
 /* A backed page, with a reference, or NULL. */
 static struct page *sparse_get(struct goalloc_heap *heap, u64 addr)
 {
@@ -200,6 +238,7 @@ static struct page *sparse_get(struct goalloc_heap *heap, u64 addr)
 		page = READ_ONCE(*e);
 		if (!page)
 			break;
+		sparse_looked(heap, page);
 		/* It may just be leaving, and be somebody else's by now. */
 		if (likely(get_page_unless_zero(page))) {
 			if (likely(page == READ_ONCE(*e)))
@@ -221,26 +260,6 @@ static void sparse_set_mapping(struct page *page, struct address_space *mapping,
 	page->mapping = mapping;
 	page->index = mapping ? addr >> PAGE_SHIFT : 0;
 }
-
-#if IS_ENABLED(CONFIG_KUNIT)
-/* A test acts just before a page is entered into its chunk's table. */
-void (*sparse_before_entry)(struct goalloc_heap *heap, struct page *page);
-
-GOALLOC_EXPORT_FOR_KUNIT(sparse_before_entry);
-
-static void sparse_enters(struct goalloc_heap *heap, struct page *page)
-{
-	void (*act)(struct goalloc_heap *heap, struct page *page) =
-		READ_ONCE(sparse_before_entry);
-
-	if (act)
-		act(heap, page);
-}
-#else
-static void sparse_enters(struct goalloc_heap *heap, struct page *page)
-{
-}
-#endif
 
 /*
  * First touch. The span may be on its way back to the heap meanwhile: then the

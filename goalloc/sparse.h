@@ -46,6 +46,7 @@ vm_fault_t sparse_fault(struct goalloc_heap *heap, struct vm_fault *vmf);
 ssize_t sparse_iter(struct goalloc_heap *heap, u64 addr, struct iov_iter *iter, bool write);
 u64 sparse_seek(struct goalloc_heap *heap, u64 addr, bool data);
 #if IS_ENABLED(CONFIG_KUNIT)
+extern void (*sparse_after_look)(struct goalloc_heap *heap, struct page *page);
 extern void (*sparse_before_entry)(struct goalloc_heap *heap, struct page *page);
 #endif
 

@@ -43,6 +43,7 @@ static void seed_random(struct kunit *test, struct rnd_state *rnd)
 /* As a test's end, and whenever it likes: nothing fails, nobody looks. */
 static void no_hooks(void *unused)
 {
+	WRITE_ONCE(sparse_after_look, NULL);
 	WRITE_ONCE(sparse_before_entry, NULL);
 	goalloc_fail_nth(0);
 }
@@ -383,6 +384,72 @@ static void sparse_touch_and_go(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), 0);
 	}
 	heap_kunit_check(test, heap, 0);
+}
+
+/* What happens when a page was seen and nobody has a reference to it yet. */
+static struct {
+	struct mspan *s;
+	struct goalloc_heap *other;
+	u64 at;
+	struct page *page;
+} look;
+
+#define LOOK_PAGES	400
+
+static void look_hook(struct goalloc_heap *heap, struct page *page)
+{
+	struct mspan *s = sparse_kunit_span(look.other, LOOK_PAGES);
+	u64 addr;
+
+	WRITE_ONCE(sparse_after_look, NULL);
+	mheap_return_span(look.s);
+	scavenge(heap, GOALLOC_NO_LIMIT, SCAVENGE_REQUEST);
+	for (u32 i = 0; s && i < LOOK_PAGES && !look.at; i++) {
+		addr = s->start_addr + i * PAGE_BYTES;
+		if (sparse_kunit_touch(look.other, addr, 0x77) == 1 &&
+		    sparse_kunit_page(look.other, addr) == page)
+			look.at = addr;
+	}
+	look.page = page;
+}
+
+/*
+ * A page was seen, goes, and is another heap's before the one who saw it has a
+ * reference: it is not looked at.
+ */
+static void sparse_look_and_go(struct kunit *test)
+{
+	hooks_end_with(test);
+	test_pin(test, cpumask_first(cpu_online_mask));
+	for (u32 write = 0; write < 2; write++) {
+		struct goalloc_heap *heap = sparse_kunit_heap(test, 0);
+		u8 bytes[16], got[16];
+		u64 addr;
+
+		memset(&look, 0, sizeof(look));
+		look.other = sparse_kunit_heap(test, 0);
+		look.s = sparse_kunit_span(heap, 3);
+		KUNIT_ASSERT_NOT_NULL(test, look.s);
+		addr = look.s->start_addr + PAGE_BYTES;
+		KUNIT_ASSERT_EQ(test, sparse_kunit_touch(heap, addr, 0x55), 1);
+		memset(bytes, 0x33, sizeof(bytes));
+		WRITE_ONCE(sparse_after_look, look_hook);
+		KUNIT_EXPECT_EQ(test, sparse_kunit_move(heap, addr, bytes, sizeof(bytes), write),
+				sizeof(bytes));
+		KUNIT_EXPECT_PTR_EQ(test, READ_ONCE(sparse_after_look), NULL);
+		KUNIT_ASSERT_NE_MSG(test, look.at, 0, "nobody took the page");
+		if (!write)
+			KUNIT_EXPECT_NULL(test, memchr_inv(bytes, 0, sizeof(bytes)));
+		KUNIT_EXPECT_EQ(test, sparse_kunit_move(look.other, look.at, got, sizeof(got),
+							false), sizeof(got));
+		KUNIT_EXPECT_EQ(test, got[0], 0x77);
+		KUNIT_EXPECT_NULL(test, memchr_inv(got + 1, 0, sizeof(got) - 1));
+		KUNIT_EXPECT_EQ(test, page_count(look.page), 1);
+		KUNIT_EXPECT_EQ(test, scavenge(heap, GOALLOC_NO_LIMIT, SCAVENGE_REQUEST),
+				write * PAGE_BYTES);
+		heap_kunit_check(test, heap, 0);
+		heap_kunit_check(test, look.other, 0);
+	}
 }
 
 /* Each allocation of a first touch fails in turn, and then none. */
@@ -1058,6 +1125,7 @@ static void sparse_readers(struct kunit *test)
 static struct kunit_case sparse_cases[] = {
 	KUNIT_CASE_PARAM(sparse_race, race_gen_params),
 	KUNIT_CASE_PARAM(sparse_touch_and_go, entry_gen_params),
+	KUNIT_CASE(sparse_look_and_go),
 	KUNIT_CASE(sparse_failures),
 	KUNIT_CASE(sparse_zero_ranges),
 	KUNIT_CASE(sparse_zero_far),
