@@ -32,6 +32,18 @@ int goa_fail(int error, const char *format, ...)
 	return -error;
 }
 
+/*
+ * No object of @size bytes, because of @error. Other errors than these have words
+ * already: there is no file, and no other to be had. Return: NULL.
+ */
+void *goa_no_memory(size_t size, int error)
+{
+	if (error == -ENOMEM || error == -EFBIG)
+		goa_fail(ENOMEM, "no object of %zu bytes: %s", size, goalloc_strerror(error));
+	errno = ENOMEM;
+	return NULL;
+}
+
 const char *goalloc_last_error(void)
 {
 	return goa_self->error;
@@ -131,7 +143,9 @@ int goa_find_fault(struct goalloc_heap *heap, const void *ptr, struct goalloc_fa
 		fault->error = fault->object == ptr ? -EALREADY : -EINVAL;
 	} else if (arena->class[goa_page_of(ptr)]) {
 		/* Where slots begin nobody can tell any more. */
-		fault->error = (uintptr_t)ptr % GOA_ALIGN ? -EINVAL : -EALREADY;
+		fault->object = (void *)((uintptr_t)ptr & ~(GOA_ALIGN - 1));
+		fault->size = goa_object_size(heap, arena, ptr);
+		fault->error = fault->object == ptr ? -EALREADY : -EINVAL;
 	}
 	return fault->error;
 }

@@ -209,6 +209,7 @@ struct goalloc_heap {
 /* error.c */
 extern int goa_stderr;		/* where messages go */
 int goa_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void *goa_no_memory(size_t size, int error);
 int goa_fault(struct goalloc_heap *heap, const void *ptr, const char *function, int error);
 int goa_find_fault(struct goalloc_heap *heap, const void *ptr, struct goalloc_fault *fault);
 void goa_die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
@@ -262,6 +263,7 @@ void goa_cache_forget(struct goa_cache *cache);
 
 /* large.c */
 void *goa_large_malloc(struct goa_cache *cache, size_t size, size_t align, bool zero);
+void goa_large_copy(struct goalloc_heap *heap, void *to, const void *from, size_t bytes);
 void goa_large_free(struct goa_cache *cache, void *ptr);
 void goa_large_flush(struct goa_cache *cache);
 void goa_large_inherit(struct goa_cache *cache);

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "fast.h"
 
@@ -150,14 +151,46 @@ void *goa_large_malloc(struct goa_cache *cache, size_t size, size_t align, bool 
 			goa_make_room(cache);
 			ret = fetch(cache, size, align > GOA_PAGE ? align : 0, zero, &ptr, &bytes);
 		}
-		if (ret) {
-			goa_fail(ENOMEM, "no object of %zu bytes: %s", size, goalloc_strerror(ret));
-			return NULL;
-		}
+		if (ret)
+			return goa_no_memory(size, ret);
 	}
 	cache->mallocs++;
 	goa_set_live(goa_arena_of(ptr), ptr);
 	return ptr;
+}
+
+/**
+ * goa_large_copy() - what one large object holds, to another that is zeroed
+ * @heap: of both
+ * @to: the copy
+ * @from: the object
+ * @bytes: how many
+ *
+ * Pages that have no memory hold zeroes; to read them would give them some.
+ */
+void goa_large_copy(struct goalloc_heap *heap, void *to, const void *from, size_t bytes)
+{
+	off_t begin = (uintptr_t)from - heap->delta, end = begin + bytes;
+	off_t data, hole = begin;
+
+	if (goa_arena_of(from)->detached || heap->fd < 0) {
+		memcpy(to, from, bytes);
+		return;
+	}
+	while (hole < end) {
+		data = lseek(heap->fd, hole, SEEK_DATA);
+		if (data < 0 && errno == ENXIO)
+			return;
+		if (data >= end)
+			return;
+		hole = data < 0 ? -1 : lseek(heap->fd, data, SEEK_HOLE);
+		if (hole < 0) {
+			memcpy(to, from, bytes);
+			return;
+		}
+		memcpy((char *)to + (data - begin), (const char *)from + (data - begin),
+		       goa_min(hole, end) - data);
+	}
 }
 
 /* Frees an object of whole heap pages, which is not live any more. */

@@ -14,11 +14,8 @@ static void *small_malloc(struct goa_cache *cache, unsigned int class)
 
 	if (!cache->bin[class].n) {
 		ret = goa_refill(cache, class);
-		if (ret) {
-			goa_fail(ENOMEM, "no object of %u bytes: %s",
-				 cache->heap->class_size[class], goalloc_strerror(ret));
-			return NULL;
-		}
+		if (ret)
+			return goa_no_memory(cache->heap->class_size[class], ret);
 	}
 	return goa_pop(cache, &cache->bin[class]);
 }
@@ -123,6 +120,9 @@ void *goa_calloc(struct goalloc_heap *heap, size_t count, size_t size)
 	return ptr;
 }
 
+/* As large as that an object may well have pages that nobody has touched. */
+#define SPARSE	((size_t)1 << 20)
+
 /* A new size for a large object that grows: room to grow again, it costs nothing. */
 static size_t size_to_grow(struct goalloc_heap *heap, size_t old, size_t size)
 {
@@ -144,6 +144,7 @@ void *goa_realloc(struct goalloc_heap *heap, void *ptr, size_t size)
 {
 	struct goa_arena *arena = goa_owner(heap, ptr);
 	size_t old, wanted;
+	bool sparse;
 	void *new;
 
 	if (!arena) {
@@ -154,13 +155,17 @@ void *goa_realloc(struct goalloc_heap *heap, void *ptr, size_t size)
 	old = goa_object_size(heap, arena, ptr);
 	if (size <= old && size >= old / 2)
 		return ptr;
+	sparse = old >= SPARSE && size >= SPARSE;
 	wanted = size_to_grow(heap, old, size);
-	new = goa_malloc(heap, wanted);
+	new = sparse ? goa_calloc(heap, 1, wanted) : goa_malloc(heap, wanted);
 	if (!new && wanted != size)
-		new = goa_malloc(heap, size);
+		new = sparse ? goa_calloc(heap, 1, size) : goa_malloc(heap, size);
 	if (!new)
 		return size <= old ? ptr : NULL;
-	memcpy(new, ptr, goa_min(old, size));
+	if (sparse)
+		goa_large_copy(heap, new, ptr, goa_min(old, size));
+	else
+		memcpy(new, ptr, goa_min(old, size));
 	goa_free(heap, ptr);
 	return new;
 }

@@ -46,6 +46,13 @@ static void *early_malloc(size_t align, size_t size)
 	return early + at;
 }
 
+/* What the user has asked for cannot be. */
+#define refuse(...)				\
+do {						\
+	goa_say("preload: " __VA_ARGS__);	\
+	_exit(127);				\
+} while (0)
+
 /* "64M" in bytes; 0 if there is none, or it is no number. */
 static uint64_t size_from(const char *name)
 {
@@ -66,14 +73,14 @@ static uint64_t size_from(const char *name)
 		n = n > UINT64_MAX >> shift ? UINT64_MAX : n << shift;
 	}
 	if (errno || end == text || *end)
-		goa_die("preload: %s=%s is no size: write it like 67108864 or 64M", name, text);
+		refuse("%s=%s is no size: write it like 67108864 or 64M", name, text);
 	return n;
 }
 
 static void no_heap(void)
 {
 	if (strict)
-		goa_die("preload: %s", goalloc_last_error());
+		refuse("%s", goalloc_last_error());
 	if (!__atomic_exchange_n(&libc_used, true, __ATOMIC_RELAXED))
 		goa_say("preload: %s; going on with the C library's malloc",
 			goalloc_last_error());
@@ -158,6 +165,12 @@ static bool heap_gone(void)
 	return true;
 }
 
+/* As above, and that is known: it need not be tried again and again. */
+static bool heap_given_up(void)
+{
+	return __atomic_load_n(&libc_used, __ATOMIC_RELAXED) && heap->fd < 0;
+}
+
 /* A pointer that is in no arena. */
 static bool is_libc(const void *ptr)
 {
@@ -171,6 +184,8 @@ static __attribute__((noinline)) void *malloc_slow(size_t size)
 
 	if (!h)
 		return other_malloc(GOA_ALIGN, size);
+	if (heap_given_up())
+		return __libc_malloc(size);
 	ptr = goa_malloc_slow(h, size);
 	if (!ptr && heap_gone())
 		return __libc_malloc(size);
@@ -224,6 +239,8 @@ void *calloc(size_t count, size_t size)
 		return __builtin_mul_overflow(count, size, &bytes) ?
 		       NULL : early_malloc(GOA_ALIGN, bytes);
 	}
+	if (goa_unlikely(heap_given_up()))
+		return __libc_calloc(count, size);
 	ptr = goa_calloc(h, count, size);
 	if (goa_unlikely(!ptr) && heap_gone())
 		return __libc_calloc(count, size);
@@ -293,6 +310,8 @@ void *memalign(size_t align, size_t size)
 		align = (size_t)1 << (64 - __builtin_clzll(align));
 	if (goa_unlikely(!h))
 		return other_malloc(align, size);
+	if (goa_unlikely(heap_given_up()))
+		return __libc_memalign(align, size);
 	ptr = goa_aligned(h, align, size);
 	if (goa_unlikely(!ptr) && heap_gone())
 		return __libc_memalign(align, size);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Limits, and what happens when there is no memory. */
+#define _GNU_SOURCE
 #include <pthread.h>
 
 #include <goalloc.h>
@@ -155,16 +156,41 @@ static void too_large(void)
 	CHECK_EQ(goalloc_good_size(heap, SIZE_MAX), 0);
 }
 
+/* Bytes of the heap that have memory. */
+static off_t backed(void)
+{
+	off_t data, hole = 0xc000000000, sum = 0;
+
+	while ((data = lseek(goalloc_fd(heap), hole, SEEK_DATA)) >= 0) {
+		hole = lseek(goalloc_fd(heap), data, SEEK_HOLE);
+		if (!CHECK(hole > data))
+			break;
+		sum += hole - data;
+	}
+	return sum;
+}
+
 /* 1 GiB costs what is written to it. */
 static void sparse(void)
 {
-	unsigned char *ptr = goalloc_calloc(heap, 1, 1024 * MIB);
+	unsigned char *ptr;
+
+	CHECK_EQ(goalloc_trim(heap, NULL), 0);
+	ptr = goalloc_calloc(heap, 1, 1024 * MIB);
 
 	if (!CHECK(ptr))
 		return;
 	ptr[0] = 1;
 	ptr[700 * MIB] = 2;
 	CHECK_EQ(ptr[500 * MIB] + ptr[700 * MIB + 1], 0);
+	ptr = goalloc_realloc(heap, ptr, 3000ul * MIB);
+	if (!CHECK(ptr))
+		return;
+	CHECK_EQ(ptr[0], 1);
+	CHECK_EQ(ptr[700 * MIB], 2);
+	CHECK_EQ(ptr[500 * MIB] + ptr[700 * MIB + 1] + ptr[1023 * MIB], 0);
+	/* A few pages of 8 KiB have memory. */
+	CHECK(backed() < MIB);
 	CHECK_EQ(goalloc_try_free(heap, ptr), 0);
 	CHECK(stats_now().peak_bytes >= 1024 * MIB);
 }

@@ -253,6 +253,41 @@ static void all_files_closed(void)
 	free(text);
 }
 
+/* Without permission to open another heap the C library's malloc goes on. */
+static void give_up_privileges(void *arg)
+{
+	char *before = strdup("before"), *large = malloc(100000), *many[1000];
+	int i;
+
+	(void)arg;
+	dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
+	CHECK_EQ(setuid(65534), 0);
+	for (i = 0; i < 1000; i++)
+		CHECK(asprintf(&many[i], "%d", i) > 0);
+	for (i = 0; i < 1000; i++) {
+		many[i] = realloc(many[i], 1000);
+		CHECK(atoi(many[i]) == i);
+		CHECK(malloc_usable_size(many[i]) >= 1000);
+		free(many[i]);
+	}
+	before = realloc(before, 200000);
+	CHECK(!strcmp(before, "before"));
+	free(before);
+	free(large);
+	free(calloc(10, 1000));
+	free(memalign(256, 1000));
+	free(text);
+}
+
+static void privileges_given_up(void)
+{
+	if (geteuid())
+		return;
+	text = strdup("before");
+	CHECK_EQ(tap_child(give_up_privileges, NULL), 0);
+	free(text);
+}
+
 static void mistake(void *how)
 {
 	static const struct rlimit none;
@@ -308,7 +343,7 @@ int main(void)
 	static const struct test tests[] = {
 		TEST(malloc_is_ours), TEST(all_functions), TEST(threads), TEST(forks),
 		TEST(forks_in_threads), TEST(other_programs), TEST(plugin), TEST(with_signals),
-		TEST(all_files_closed), TEST(mistakes_abort),
+		TEST(all_files_closed), TEST(privileges_given_up), TEST(mistakes_abort),
 	};
 
 	if (!getenv("LD_PRELOAD")) {
