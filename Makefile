@@ -20,7 +20,7 @@ BUILDDIR ?=
 CTL := $(or $(BUILDDIR),tools/goallocctl)/goallocctl
 LIBO := $(if $(BUILDDIR),$(abspath $(BUILDDIR))/lib,$(CURDIR)/tools/lib)
 
-.PHONY: modules modules_install goallocctl lib install run test programs shell check clean help
+.PHONY: modules modules_install goallocctl lib install run test programs bench shell check clean help
 
 modules: $(KDIR)/Makefile
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -53,7 +53,7 @@ install: goallocctl
 	install -D -m 644 -t $(DESTDIR)$(INCLUDEDIR)/linux goalloc/include/uapi/linux/goalloc.h
 	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man1 Documentation/goallocctl.1
 	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man4 Documentation/goalloc.4
-	install -D -m 644 tools/goallocctl/completion $(DESTDIR)$(COMPLETIONDIR)/goallocctl
+	install -D -m 644 tools/goallocctl/completion.bash $(DESTDIR)$(COMPLETIONDIR)/goallocctl
 	install -D -m 644 -t $(DESTDIR)$(UDEVDIR) tools/udev/60-goalloc.rules
 	install -D -m 644 -t $(DESTDIR)$(SYSUSERSDIR) tools/udev/goalloc.conf
 
@@ -65,6 +65,9 @@ test:
 
 programs:
 	@tools/vm/test.sh --programs
+
+bench:
+	@tools/vm/bench.sh
 
 shell:
 	@tools/vm/shell.sh
@@ -88,6 +91,7 @@ help:
 	@echo '  make test              every test: KUnit suites, Debian 6.1 and 6.12, programs'
 	@echo '  make test SUITE=<name> one KUnit suite, or a pattern: goalloc_m*'
 	@echo '  make programs          python3, sqlite3, gcc and sort with goalloc as malloc'
+	@echo '  make bench             what goalloc costs, in instructions and bytes'
 	@echo '  make shell             a shell in the virtual machine, module loaded'
 	@echo ''
 	@echo 'The module, its tool and its library:'

@@ -105,6 +105,13 @@ library_make()
 	fi
 }
 
+# words_build: the program of the tutorial, against the library just built.
+words_build()
+{
+	logged "$BUILD/log/words.log" tool_compile "$BUILD/tools/words" -I "$TOP/tools/lib" \
+		"$TOP/Documentation/example/words.c" "$BUILD/lib/libgoalloc.a"
+}
+
 # tool_compile PROGRAM SOURCE-OR-FLAG...
 tool_compile()
 {

@@ -21,7 +21,7 @@ test_programs()
 		-drive "file=$ROOTFS,format=raw,if=none,id=root,snapshot=on"
 		-device "nvme,drive=root,serial=root")
 	guest_add . "$MODULE_DIR/goalloc.ko"
-	guest_add rig "$BUILD/tools/measure"
+	guest_add rig "$BUILD/tools/measure" "$TOP/Documentation/example/words.c"
 	mkdir -p "$GUEST/root/rig/input"
 	cp -rL "$TOP/tools/goallocctl" "$TOP/goalloc/include/uapi" "$GUEST/root/rig/input/"
 	programs_install "$GUEST/root/install"

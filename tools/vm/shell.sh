@@ -15,9 +15,11 @@ packages_need "${GUEST_PACKAGES[@]}"
 kernel_use 6.12
 module_build 6.12
 tools_build
+library_build
+words_build
 guest_make "$BUILD/shell" shell
 guest_add . "$MODULE_DIR/goalloc.ko"
-guest_add bin "$BUILD/tools/goallocctl"
+guest_add bin "$BUILD/tools/goallocctl" "$BUILD/tools/words"
 for selftest in "${SELFTESTS[@]}"; do
 	guest_add selftests "$BUILD/tools/selftests/$selftest"
 done

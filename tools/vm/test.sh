@@ -96,6 +96,8 @@ guest_add_tools()
 	GUEST_PROGRAMS=()
 	[ -z "$SUITE" ] || return 0
 	guest_add bin "$BUILD/tools/goallocctl"
+	guest_add selftests/goallocctl "$TOP/tools/goallocctl/test.sh"
+	GUEST_PROGRAMS+=(goallocctl)
 	for name in "${SELFTESTS[@]}"; do
 		guest_add "selftests/$name" "$BUILD/tools/selftests/$name"
 		GUEST_PROGRAMS+=("$name")

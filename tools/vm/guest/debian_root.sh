@@ -44,35 +44,16 @@ opens()
 	as "$1" sh -c ': <>/dev/goalloc'
 }
 
-# built_and_runs FLAG...: a program is built as the library's users build theirs.
+# built_and_runs FLAG...: the tutorial's program, built as the library's users
+# build theirs, counts its own words.
 built_and_runs()
 {
-	cat >/tmp/user.c <<'END'
-#include <goalloc.h>
-#include <stdio.h>
-#include <string.h>
-
-int main(void)
-{
-	struct goalloc_heap *heap = goalloc_open(NULL);
-	char *text = heap ? goalloc_malloc(heap, 32) : NULL;
-
-	if (!text) {
-		fprintf(stderr, "%s\n", goalloc_last_error());
-		return 1;
-	}
-	strcpy(text, "an object of a heap");
-	printf("%s at %p\n", text, text);
-	goalloc_free(heap, text);
-	goalloc_close(heap);
-	return 0;
-}
-END
 	# shellcheck disable=SC2046 # words
-	gcc -Wall -Wextra -Werror -o /tmp/user /tmp/user.c "$@" \
-		$(pkg-config --cflags --libs --static goalloc) &&
-		as member /tmp/user | tee /tmp/user.out &&
-		grep -q '^an object of a heap at 0x' /tmp/user.out
+	gcc -Wall -Wextra -Werror -o /tmp/words /rig/words.c "$@" \
+		$(pkg-config --cflags --libs goalloc) &&
+		as member /tmp/words </rig/words.c >/tmp/words.out || return
+	tail -n 3 /tmp/words.out
+	tail -n 1 /tmp/words.out | grep -qE '^[0-9]+ words'
 }
 
 # one SIDE NAME RESULT COMMAND: run it in a directory of its own; what must be
