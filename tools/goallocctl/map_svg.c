@@ -17,6 +17,7 @@
 #define ROW		18	/* from row to row */
 #define BAR		15	/* of it, what is drawn */
 #define GAP		20	/* where rows are left out */
+#define NARROW		0.9	/* what would be narrower is made as wide as this */
 #define LEGEND_LINE	24
 #define LEGEND_COLUMNS	5
 
@@ -213,15 +214,14 @@ static void write_title(struct drawing *d, const struct map_run *r)
 	fputs("</title>", d->to);
 }
 
-/* What of a run lies in the row from @first to @last. */
-static void draw_run(struct drawing *d, const struct map_run *r, uint64_t first, uint64_t last)
+/* What of a run lies in the row from @first on. */
+static void draw_run(struct drawing *d, const struct map_run *r, uint64_t first, double width)
 {
-	double x = page_x(d, first % d->row_pages), width;
+	double x = page_x(d, first % d->row_pages);
 	unsigned int sort = sort_of(r->span);
 	double live = 1;
 	char class[8];
 
-	width = (double)WIDTH * (last - first) / d->row_pages;
 	fputs("<g>", d->to);
 	write_title(d, r);
 	if (r->state != MAP_INUSE) {
@@ -240,6 +240,26 @@ static void draw_run(struct drawing *d, const struct map_run *r, uint64_t first,
 			write_rect(d, "e", x, width, 0, BAR);
 	}
 	fputs("</g>\n", d->to);
+}
+
+static double run_width(const struct drawing *d, uint64_t first, uint64_t last)
+{
+	return (double)WIDTH * (last - first) / d->row_pages;
+}
+
+static void draw_wide(struct drawing *d, const struct map_run *r, uint64_t first, uint64_t last)
+{
+	double width = run_width(d, first, last);
+
+	if (width >= NARROW)
+		draw_run(d, r, first, width);
+}
+
+/* Over the others, and wide enough to be seen. */
+static void draw_narrow(struct drawing *d, const struct map_run *r, uint64_t first, uint64_t last)
+{
+	if (run_width(d, first, last) < NARROW)
+		draw_run(d, r, first, NARROW);
 }
 
 static uint64_t page_of(uint64_t addr)
@@ -415,7 +435,9 @@ void map_svg(const struct map *map, uint64_t row_pages, FILE *to)
 	d.to = to;
 	write_head(&d);
 	d.y = TOP - ROW;
-	each_row(&d, draw_row, draw_run);
+	each_row(&d, draw_row, draw_wide);
+	d.y = TOP - ROW;
+	each_row(&d, count_row, draw_narrow);
 	d.y += 2 * ROW;
 	draw_legend(&d);
 	fputs("</svg>\n", to);

@@ -374,9 +374,10 @@ static void write_head(FILE *to, const struct view *v, const struct look *l)
 		frees += t->frees;
 	}
 	strftime(clock, sizeof(clock), "%T", localtime(&now));
-	snprintf(line, sizeof(line), "goalloc %s  %zu heap%s%s, %s objects, %s made/s, %s freed/s",
+	snprintf(line, sizeof(line), "goalloc %s  %zu heap%s%s, %s object%s, %s made/s, %s freed/s",
 		 clock, l->n, l->n == 1 ? "" : "s", l->all ? "" : " of yours",
-		 number_text(sum.objects), number_text(mallocs), number_text(frees));
+		 number_text(sum.objects), sum.objects == 1 ? "" : "s", number_text(mallocs),
+		 number_text(frees));
 	fprintf(to, "%.*s", (int)v->columns, line);
 	end_line(to, v);
 	snprintf(line, sizeof(line), "%s in use, %s idle, %s of it released; %s of memory held",
