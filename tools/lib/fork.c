@@ -20,7 +20,11 @@
 
 #include "fast.h"
 
-#define MIRROR_ALIGN	((size_t)2 << 20)	/* whole page tables move */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE	23	/* Linux 5.14 */
+#endif
+
+#define MIRROR_ALIGN	((size_t)2 << 20)	/* whole page tables move, and huge pages */
 
 static void *mirror_map(size_t bytes)
 {
@@ -34,6 +38,19 @@ static void *mirror_map(size_t bytes)
 		munmap(map, mirror - map);
 	munmap(mirror + bytes, map + room - (mirror + bytes));
 	return mirror;
+}
+
+/* Memory for a part of the mirror at once, where a fault a page would be slow. */
+static void mirror_populate(char *from, size_t bytes)
+{
+	uintptr_t begin = (uintptr_t)from, end = begin + bytes;
+	uintptr_t first = (begin + MIRROR_ALIGN - 1) & ~(MIRROR_ALIGN - 1);
+	uintptr_t last = end & ~(MIRROR_ALIGN - 1);
+
+	/* If the kernel cannot, it is only slower. */
+	if (first < last)
+		madvise((void *)first, last - first, MADV_HUGEPAGE);
+	madvise(from, bytes, MADV_POPULATE_WRITE);
 }
 
 /* Copies the data between two offsets of the file. Return: 0 or a negative errno. */
@@ -72,7 +89,9 @@ static int copy_file(struct goalloc_heap *heap, char *mirror)
 		hole = lseek(heap->fd, data, SEEK_HOLE);
 		if (hole < 0)
 			return -errno;
-		ret = copy_extent(heap->fd, data, goa_min(hole, end), mirror, base);
+		hole = goa_min(hole, end);
+		mirror_populate(mirror + (data - base), hole - data);
+		ret = copy_extent(heap->fd, data, hole, mirror, base);
 		if (ret)
 			return ret;
 	}
