@@ -361,8 +361,9 @@ static int scan_fresh_heap(uint64_t *scanned)
 		return -2;
 	for (round = 0; round < 12; round++) {
 		for (i = 0; i < ARRAY_SIZE(sizes) && found < 0; i++) {
-			if (dev_alloc(fd, sizes[i], GOALLOC_UNINIT | (round & GOALLOC_SCAN), &addr) ||
-			    dev_query(fd, addr, &q))
+			uint32_t flags = GOALLOC_UNINIT | (round & GOALLOC_SCAN);
+
+			if (dev_alloc(fd, sizes[i], flags, &addr) || dev_query(fd, addr, &q))
 				return -2;
 			usable = q.usable;
 			*scanned += usable;

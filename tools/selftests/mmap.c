@@ -159,12 +159,10 @@ TEST_F(map, first_touch)
 	before = dev_backed(self->fd);
 	ASSERT_NE(~0ULL, before);
 	for (i = 0; i < PAGES; i += 2) {
+		char *at = p + i * DEV_PAGE + (i % 8) * 1024;
+
 		/* By reading, by writing, in one half and the other. */
-		if (i % 4) {
-			EXPECT_EQ(0, probe_write(p + i * DEV_PAGE + (i % 8) * 1024, 0));
-		} else {
-			EXPECT_EQ(0, probe_read(p + i * DEV_PAGE + (i % 8) * 1024, &byte));
-		}
+		EXPECT_EQ(0, i % 4 ? probe_write(at, 0) : probe_read(at, &byte));
 	}
 	EXPECT_EQ(before + PAGES / 2 * DEV_PAGE, dev_backed(self->fd));
 	EXPECT_TRUE(bytes_are(p, PAGES * DEV_PAGE, 0));

@@ -402,7 +402,7 @@ static pid_t start_acting(int fd, void (*act)(int, uint64_t *), uint64_t seed, i
 TEST_F_TIMEOUT(killed, at_any_moment, 60)
 {
 	uint64_t state = dev_seed();
-	int round, status, rounds = dev_slow() ? 6 : 20;
+	int round, status, rounds = dev_slow() ? 6 : 12;
 	pid_t pid;
 
 	for (round = 0; round < rounds; round++) {
@@ -426,7 +426,7 @@ TEST_F_TIMEOUT(killed, at_any_moment, 60)
 TEST_F_TIMEOUT(killed, in_a_crowd, 60)
 {
 	uint64_t state = dev_seed() * 3, mine = 0;
-	int round, i, status, rounds = dev_slow() ? 1 : 4;
+	int round, i, status, rounds = dev_slow() ? 1 : 2;
 	pid_t pids[3];
 
 	for (round = 0; round < rounds; round++) {

@@ -597,7 +597,7 @@ TEST_F_TIMEOUT(stale, raced, 60)
 static void *splice_on(void *arg)
 {
 	uint64_t state = dev_seed() * 17 + (uintptr_t)arg;
-	static __thread char buf[16 * 4096];
+	char buf[16 * 4096];
 	int pipes[2];
 
 	if (pipe2(pipes, O_NONBLOCK))
@@ -651,6 +651,62 @@ TEST_F_TIMEOUT(stale, spliced_in_a_race, 60)
 	EXPECT_EQ(0, ms.heap_objects);
 	EXPECT_EQ(ms.heap_idle, ms.heap_released);
 	EXPECT_EQ(0, dev_backed(self->fd));
+}
+
+/*
+ * A fault that began while the object lived may end after it was freed: it must
+ * not leave the page behind in a page table.
+ */
+static void *touch_all_the_time(void *arg)
+{
+	uint64_t state = dev_seed() * 19 + (uintptr_t)arg;
+
+	while (racing()) {
+		int i;
+
+		for (i = 0; i < 64; i++)
+			if (probe_read((char *)race->slots[0] + dev_random(&state) % (5 * DEV_PAGE),
+				       NULL))
+				note(&race->buses);
+			else
+				note(&race->looks);
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(stale, freed_while_touched, 60)
+{
+	uint64_t entries[10], addr;
+	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), i;
+	pthread_t threads[3];
+
+	ASSERT_LE(0, pagemap);
+	race = calloc(1, sizeof(*race));
+	race->fd = self->fd;
+	ASSERT_NE(MAP_FAILED, dev_map_heap(self->fd));
+	addr = dev_new(self->fd, 5 * DEV_PAGE);
+	ASSERT_NE(0, addr);
+	race->slots[0] = addr;
+	race->until = dev_seconds() + 3;
+	for (i = 0; i < 3; i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, touch_all_the_time,
+					    (void *)(uintptr_t)i));
+	for (; racing(); race->objects++) {
+		ASSERT_EQ(0, dev_free(self->fd, addr));
+		ASSERT_EQ(sizeof(entries), pread(pagemap, entries, sizeof(entries),
+						 addr / 4096 * sizeof(*entries)));
+		for (i = 0; i < 10; i++)
+			race->wrong += entries[i] >> 62 != 0;
+		ASSERT_EQ(addr, dev_new(self->fd, 5 * DEV_PAGE));
+	}
+	for (i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	TH_LOG("%u objects, %u touches, %u times SIGBUS", race->objects, race->looks,
+	       race->buses);
+	EXPECT_EQ(0, race->wrong);
+	EXPECT_LT(0, race->looks);
+	EXPECT_LT(0, race->buses);
+	close(pagemap);
 }
 
 TEST_HARNESS_MAIN
