@@ -126,21 +126,32 @@ static void drain(struct goa_cache *cache, unsigned int class, uint32_t n)
 	struct goa_bin *bin = &cache->bin[class];
 	uint32_t i;
 
-	goa_free_batch(cache, cache->heap->class_size[class], bin->slot, n);
+	goa_free_batch(cache, bin->slot, n);
 	for (i = n; i < bin->n; i++)
 		bin->slot[i - n] = bin->slot[i];
 	bin->n -= n;
 }
 
-/* Gives all of a stock back. */
+/* Gives all of a stock back, in as few batches as can be. It begins small again. */
 void goa_cache_flush(struct goa_cache *cache)
 {
-	unsigned int i;
+	struct goalloc_heap *heap = cache->heap;
+	uint32_t i, n = 0;
 
 	goa_large_flush(cache);
-	for (i = 1; i < cache->heap->classes; i++)
-		if (cache->bin[i].n)
-			drain(cache, i, cache->bin[i].n);
+	for (i = 1; i < heap->classes; i++) {
+		struct goa_bin *bin = &cache->bin[i];
+
+		while (bin->n) {
+			if (n == heap->batch_max) {
+				goa_free_batch(cache, cache->scratch, n);
+				n = 0;
+			}
+			cache->scratch[n++] = bin->slot[--bin->n];
+		}
+		bin->limit = goa_min(heap->class_cap[i], LIMIT_FIRST);
+	}
+	goa_free_batch(cache, cache->scratch, n);
 }
 
 /* Leaves a stock to another process, whose it is. */

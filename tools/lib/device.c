@@ -316,20 +316,34 @@ static uint32_t addresses(struct goalloc_heap *heap, const uint64_t *ptrs, uint3
 	return count;
 }
 
+/* Bytes of small objects of ours, of any classes. */
+static uint64_t bytes_at(struct goalloc_heap *heap, const uint64_t *addrs, uint32_t n,
+			 uint64_t delta)
+{
+	uint64_t bytes = 0;
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		const void *ptr = (void *)(addrs[i] + delta);
+
+		bytes += goa_object_size(heap, goa_arena_of(ptr), ptr);
+	}
+	return bytes;
+}
+
 /**
  * goa_free_batch() - give objects back that nobody has
  * @cache: whose counters and scratch space are used
- * @size: of each, in bytes
- * @ptrs: the objects, of size classes
+ * @ptrs: the objects, of size classes; may be the scratch space
  * @n: how many, up to the kernel's batch_max
  */
-void goa_free_batch(struct goa_cache *cache, size_t size, uint64_t *ptrs, uint32_t n)
+void goa_free_batch(struct goa_cache *cache, uint64_t *ptrs, uint32_t n)
 {
 	struct goalloc_heap *heap = cache->heap;
 	struct goalloc_batch batch = { .size = sizeof(batch) };
 	int fd = __atomic_load_n(&heap->fd, __ATOMIC_ACQUIRE);
 	uint64_t delta = heap->delta;
-	uint64_t *addrs = ptrs;
+	uint64_t *addrs = ptrs, bytes, left;
 	uint32_t i = 0;
 	int ret;
 
@@ -339,14 +353,18 @@ void goa_free_batch(struct goa_cache *cache, size_t size, uint64_t *ptrs, uint32
 	}
 	if (n)
 		cache->drains++;
+	/* While they are ours: later their pages may be of another class. */
+	bytes = bytes_at(heap, addrs, n, delta);
 	while (i < n) {
 		batch.addrs = (uintptr_t)(addrs + i);
 		batch.count = n - i;
 		cache->system_calls++;
 		ret = fd < 0 ? -ESTALE : device_call(heap, fd, GOALLOC_IOC_FREE_BATCH, &batch);
 		if (!ret) {
-			held_add(heap, -(batch.done * size));
 			i += batch.done;
+			left = bytes_at(heap, addrs + i, n - i, delta);
+			held_add(heap, left - bytes);
+			bytes = left;
 			continue;
 		}
 		if (ret == -ESTALE) {

@@ -154,7 +154,7 @@ void *goalloc_calloc(struct goalloc_heap *heap, size_t count, size_t size);
  *
  * Return: the object, maybe elsewhere, with its old contents up to the smaller
  * of both sizes. NULL: with @size 0 it is freed, otherwise errno is set and
- * @ptr is what it was.
+ * @ptr is what it was; errno is EFAULT after on_fault has been told of @ptr.
  */
 void *goalloc_realloc(struct goalloc_heap *heap, void *ptr, size_t size);
 
@@ -214,7 +214,8 @@ size_t goalloc_usable_size(struct goalloc_heap *heap, const void *ptr);
  * @heap: the heap
  * @size: in bytes
  *
- * Return: the usable size a new object of @size bytes will have.
+ * Return: the usable size a new object of @size bytes has at least; 0 if there
+ * can be none.
  */
 size_t goalloc_good_size(struct goalloc_heap *heap, size_t size);
 

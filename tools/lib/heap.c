@@ -45,7 +45,8 @@ static int info_read(struct goalloc_heap *heap, struct goalloc_info *info)
 {
 	*info = (struct goalloc_info){ .size = sizeof(*info) };
 	if (goa_ioctl(heap, GOALLOC_IOC_INFO, info))
-		return goa_fail(ENOTTY, "%s is no goalloc heap", heap->path);
+		return goa_fail(ENOTTY, "%s is no goalloc heap",
+				heap->adopted ? "the file" : heap->path);
 	if (info->page_size != GOA_PAGE || info->heap_base % GOA_ARENA ||
 	    info->heap_max % GOA_ARENA || info->max_small_size > GOA_SMALL_MAX ||
 	    info->batch_max < 2 || !(info->features & GOALLOC_FEATURE_SEEK))
@@ -84,7 +85,11 @@ static int heap_setup(struct goalloc_heap *heap)
 	int ret;
 
 	if (fstat(heap->fd, &stat))
-		return goa_fail(errno, "cannot look at the heap's file");
+		return goa_fail(errno, "cannot look at the heap's file: %s",
+				goalloc_strerror(errno));
+	if (!S_ISCHR(stat.st_mode))
+		return goa_fail(ENOTTY, "%s is no goalloc heap",
+				heap->adopted ? "the file" : heap->path);
 	heap->device = stat.st_rdev;
 	ret = info_read(heap, &info);
 	if (!ret)

@@ -231,7 +231,7 @@ int goa_set_param(struct goalloc_heap *heap, uint32_t id, uint64_t value);
 int goa_alloc_batch(struct goa_cache *cache, size_t size, uint64_t *addrs, uint32_t n);
 int goa_alloc(struct goa_cache *cache, size_t size, size_t align, bool zero, void **ptr,
 	      size_t *usable);
-void goa_free_batch(struct goa_cache *cache, size_t size, uint64_t *ptrs, uint32_t n);
+void goa_free_batch(struct goa_cache *cache, uint64_t *ptrs, uint32_t n);
 int goa_free_one(struct goa_cache *cache, void *ptr, size_t bytes);
 
 /* heap.c */
