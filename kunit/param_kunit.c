@@ -155,15 +155,13 @@ static void param_name_bytes(struct kunit *test)
 	heap_kunit_check(test, heap, 0);
 }
 
-#define NAME_ROUNDS	3000
-
 /* Some set names of one letter, of several lengths; who reads sees one of them. */
 static void name_crew(struct crew *crew, u32 who)
 {
 	struct goalloc_heap *heap = crew->arg;
 	char name[GOALLOC_NAME_MAX];
 
-	for (u32 i = 0; i < NAME_ROUNDS; i++) {
+	for (u32 i = 0; i % 64 || crew_go_on(crew); i++) {
 		size_t len = 1 + (i * 7 + who) % (GOALLOC_NAME_MAX - 1);
 
 		if (who < 2) {
@@ -180,7 +178,6 @@ static void name_crew(struct crew *crew, u32 who)
 			    (name[0] != 'a' && name[0] != 'b'))
 				atomic_inc(&crew->bad);
 		}
-		cond_resched();
 	}
 }
 
@@ -191,7 +188,7 @@ static void param_name_race(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, crew);
 	KUNIT_ASSERT_EQ(test, mheap_set_name(heap, "a"), 0);
-	crew_run(test, crew, 4, 0, name_crew, heap);
+	crew_run(test, crew, 4, 1500, name_crew, heap);
 	heap_kunit_check(test, heap, 0);
 }
 
@@ -404,7 +401,7 @@ static struct kunit_case param_cases[] = {
 	KUNIT_CASE_PARAM(param_values, param_gen_params),
 	KUNIT_CASE_PARAM(param_name, name_gen_params),
 	KUNIT_CASE(param_name_bytes),
-	KUNIT_CASE(param_name_race),
+	KUNIT_CASE_SLOW(param_name_race),
 	KUNIT_CASE(param_max_below),
 	KUNIT_CASE_SLOW(param_max_race_sparse),
 	KUNIT_CASE_SLOW(param_max_race_linear),

@@ -918,6 +918,57 @@ static void scavenge_held_by_two(struct kunit *test)
 }
 
 /*
+ * A page becomes idle behind the back of those who search on their long way
+ * down: they must not say that there is nothing up there.
+ */
+#define PASS_CHUNKS	200
+
+static void pass_crew(struct crew *crew, u32 who)
+{
+	struct goalloc_heap *heap = crew->arg;
+	struct mspan *s;
+	u32 i, tries;
+
+	for (i = 0; crew_go_on(crew); i++) {
+		if (who) {
+			request(heap, ALL - 1);
+			continue;
+		}
+		s = sparse_kunit_span(heap, 1 + i % 3);
+		if (!s || sparse_kunit_touch(heap, s->start_addr, 1) != 1)
+			atomic_inc(&crew->bad);
+		if (s)
+			mheap_return_span(s);
+		/* The others find it, and if they are slow this one does. */
+		for (tries = 0; tries < 200 && atomic64_read(&heap->backed); tries++) {
+			if (tries >= 20)
+				request(heap, ALL);
+			usleep_range(5, 20);
+		}
+		if (tries == 200) {
+			atomic_inc(&crew->bad);
+			break;
+		}
+	}
+	if (!who)
+		WRITE_ONCE(crew->stop, true);
+}
+
+static void scavenge_passed_by(struct kunit *test)
+{
+	struct goalloc_heap *heap = sparse_kunit_heap(test, 0);
+	struct crew *crew = kunit_kzalloc(test, sizeof(*crew), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, crew);
+	/* In use, and nothing is behind it. */
+	KUNIT_ASSERT_NOT_NULL(test, sparse_kunit_span(heap, PASS_CHUNKS * PALLOC_CHUNK_PAGES));
+	crew_run(test, crew, 3, 800, pass_crew, heap);
+	request(heap, ALL);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), 0);
+	heap_kunit_check(test, heap, 0);
+}
+
+/*
  * A class keeps a span in which nothing lives: in use as long as an amount is
  * asked for, and gone when all is.
  */
@@ -1190,6 +1241,7 @@ static struct kunit_case scavenge_cases[] = {
 	KUNIT_CASE_SLOW(scavenge_busy_limit),
 	KUNIT_CASE_SLOW(scavenge_churn),
 	KUNIT_CASE(scavenge_held_by_two),
+	KUNIT_CASE(scavenge_passed_by),
 	KUNIT_CASE(scavenge_reserve),
 	KUNIT_CASE(scavenge_kernel_heap),
 	KUNIT_CASE(scavenge_goals),
