@@ -70,7 +70,7 @@ test_kunit()
 	guest_add . "$MODULE_DIR/goalloc.ko" "$MODULE_DIR/goalloc_kunit.ko"
 	guest_add_tools
 	say "running ${SUITE:-all suites} on the KUnit kernel $KRELEASE"
-	guest_run "${GOALLOC_TIMEOUT:-1200}" progress "$append"
+	guest_run "${GOALLOC_TIMEOUT:-1800}" progress "$append"
 	judge --kunit "$GUEST" "${GUEST_PROGRAMS[@]}"
 }
 
@@ -84,7 +84,7 @@ test_stock()
 	guest_add_tools
 	say "running the selftests on Debian's $KRELEASE"
 	# Debian's kernels zero every page, which would hide one of ours that is not.
-	guest_run "${GOALLOC_TIMEOUT:-600}" progress init_on_alloc=0
+	guest_run "${GOALLOC_TIMEOUT:-1200}" progress init_on_alloc=0
 	judge "$GUEST" "${GUEST_PROGRAMS[@]}"
 }
 
