@@ -66,7 +66,7 @@ test_kunit()
 
 	kernel_use kunit
 	module_build kunit
-	guest_make "$BUILD/test/kunit" kunit
+	guest_make "$BUILD/test/kunit" kunit RIG_PROGRAM_TIMEOUT=600
 	guest_add . "$MODULE_DIR/goalloc.ko" "$MODULE_DIR/goalloc_kunit.ko"
 	guest_add_tools
 	say "running ${SUITE:-all suites} on the KUnit kernel $KRELEASE"
