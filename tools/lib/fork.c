@@ -107,30 +107,62 @@ static void copy_page(void *from, void *to, size_t bytes)
 		;
 }
 
-/* Copies what objects lie in, where there is no file to ask any more. */
-static void copy_range(const struct goa_range *range, char *mirror)
+/* The bytes of a range up to its last arena in use. */
+static size_t range_top(const struct goa_range *range)
 {
-	uintptr_t at;
+	size_t bytes = range->bytes;
 
-	for (at = range->start; at < range->start + range->bytes; at += GOA_PAGE) {
-		struct goa_arena *arena = goa_arena_of((void *)at);
-		size_t bytes = GOA_PAGE, class;
+	while (bytes && !goa_arena_of((void *)(range->start + bytes - GOA_ARENA)))
+		bytes -= GOA_ARENA;
+	return bytes;
+}
+
+/* Copies what objects lie in, where there is no file to ask any more. */
+static void copy_range(const struct goa_range *range)
+{
+	size_t at, bytes;
+
+	for (at = 0; at < range->mirror_bytes; at += GOA_PAGE) {
+		char *page = (char *)range->start + at;
+		struct goa_arena *arena = goa_arena_of(page);
+		unsigned int class;
 
 		if (!arena) {
 			at += GOA_ARENA - GOA_PAGE;
 			continue;
 		}
-		class = arena->class[goa_page_of((void *)at)];
+		class = arena->class[goa_page_of(page)];
 		if (class == GOA_CLASS_NONE)
 			continue;
-		if (class == GOA_CLASS_LARGE)
-			bytes = (size_t)arena->pages[goa_page_of((void *)at)] << GOA_PAGE_SHIFT;
-		else
-			/* The last object may end in another page. */
-			bytes += arena->heap->class_size[class];
-		bytes = goa_min(bytes, range->start + range->bytes - at);
-		copy_page((void *)at, mirror + (at - range->start), bytes);
+		/* The last object may end in another page. */
+		bytes = goa_object_size(arena->heap, arena, page);
+		if (class != GOA_CLASS_LARGE)
+			bytes += GOA_PAGE;
+		bytes = goa_min(bytes, range->mirror_bytes - at);
+		copy_page(page, (char *)range->mirror + at, bytes);
 	}
+}
+
+/* Return: false without memory. */
+static bool range_mirror(struct goa_range *range)
+{
+	range->mirror_bytes = range_top(range);
+	if (!range->shared || !range->mirror_bytes)
+		return true;
+	range->mirror = mirror_map(range->mirror_bytes);
+	if (!range->mirror)
+		return false;
+	copy_range(range);
+	return true;
+}
+
+static bool file_mirror(struct goalloc_heap *heap)
+{
+	heap->mirror_bytes = heap->top;
+	if (heap->fd < 0 || !heap->top)
+		return true;
+	heap->mirror = mirror_map(heap->mirror_bytes);
+	return heap->mirror && !copy_file(heap, heap->mirror);
 }
 
 /* Nothing can be said to the caller of fork() from here; the child will. */
@@ -138,23 +170,16 @@ static void heap_mirror(struct goalloc_heap *heap)
 {
 	struct goa_range *range;
 
-	heap->mirror_failed = false;
 	goa_heap_look(heap);
-	if (heap->fd >= 0 && heap->top) {
-		heap->mirror_bytes = heap->top;
-		heap->mirror = mirror_map(heap->mirror_bytes);
-		if (!heap->mirror || copy_file(heap, heap->mirror))
-			heap->mirror_failed = true;
+	heap->mirror_failed = !file_mirror(heap);
+	if (heap->mirror_failed) {
+		/* Unless somebody has closed it while we were at it. */
+		goa_heap_look(heap);
+		heap->mirror_failed = heap->fd >= 0;
 	}
-	for (range = heap->ranges; range; range = range->next) {
-		if (!range->shared)
-			continue;
-		range->mirror = mirror_map(range->bytes);
-		if (range->mirror)
-			copy_range(range, range->mirror);
-		else
+	for (range = heap->ranges; range; range = range->next)
+		if (!range_mirror(range))
 			heap->mirror_failed = true;
-	}
 }
 
 static void heap_unmirror(struct goalloc_heap *heap)
@@ -164,7 +189,7 @@ static void heap_unmirror(struct goalloc_heap *heap)
 	goa_unmap(heap->mirror, heap->mirror_bytes);
 	heap->mirror = NULL;
 	for (range = heap->ranges; range; range = range->next) {
-		goa_unmap(range->mirror, range->bytes);
+		goa_unmap(range->mirror, range->mirror_bytes);
 		range->mirror = NULL;
 	}
 }
@@ -186,12 +211,17 @@ static void heap_unshare(struct goalloc_heap *heap)
 	for (range = heap->ranges; range; range = range->next) {
 		if (!range->shared)
 			continue;
-		mirror_place(range->mirror, range->start, range->bytes);
+		munmap((void *)range->start, range->bytes);
+		if (range->mirror)
+			mirror_place(range->mirror, range->start, range->mirror_bytes);
+		range->bytes = range->mirror_bytes;
 		range->mirror = NULL;
 		range->shared = false;
 	}
-	if (heap->fd < 0)
+	if (heap->fd < 0) {
+		heap_unmirror(heap);
 		return;
+	}
 	close(heap->fd);
 	if (heap->mirror)
 		mirror_place(heap->mirror, heap->start, heap->mirror_bytes);

@@ -146,6 +146,7 @@ struct goa_range {
 	size_t bytes;
 	bool shared;		/* the old file's mapping still, not private memory */
 	void *mirror;		/* between the handlers of fork() */
+	size_t mirror_bytes;
 	struct goa_range *next;
 };
 
