@@ -77,6 +77,7 @@ tools_build_silently()
 {
 	(BUILD=$CHECK/tools && tools_build && library_build && words_build) |
 		grep -v '^\[' || :
+	tool_compile "$CHECK/tools/device" "$TOP/tools/bench/device.c"
 }
 
 run_kernel_doc()
@@ -131,15 +132,14 @@ build_silently()
 	make_silently "$dir" "$@"
 }
 
-# build_example: the module of the documentation, against goalloc's symbols.
-build_example()
+# build_user SERIES DIR: a module that uses goalloc's symbols.
+build_user()
 {
-	local module=$CHECK/w1-6.12
+	local module=$CHECK/w1-$1 dir=$2
 
-	mkdir -p "$module/Documentation"
-	cp -rsf "$TOP/Documentation/example" "$module/Documentation"
-	make_silently "$module/Documentation/example" W=1 \
-		KBUILD_EXTRA_SYMBOLS="$module/Module.symvers"
+	mkdir -p "$module/$(dirname "$dir")"
+	cp -rsf "$TOP/$dir" "$module/$(dirname "$dir")"
+	make_silently "$module/$dir" W=1 KBUILD_EXTRA_SYMBOLS="$module/Module.symvers"
 }
 
 # make_silently DIR MAKE-ARGUMENT...
@@ -173,8 +173,12 @@ for kernel in 6.1 6.12 kunit; do
 	kernel_use "$kernel"
 	check "$KRELEASE: builds without warnings, W=1" \
 		build_silently "w1-$kernel" W=1
+	[ "$kernel" = kunit ] ||
+		check "$KRELEASE: the benchmark's module builds" \
+			build_user "$kernel" tools/bench
 	[ "$kernel" != 6.12 ] ||
-		check "$KRELEASE: the example in Documentation builds" build_example
+		check "$KRELEASE: the example in Documentation builds" \
+			build_user 6.12 Documentation/example
 	[ "$kernel" != 6.1 ] || continue
 	check "$KRELEASE: sparse" build_silently "sparse-$kernel" C=2 CHECK=sparse
 done
