@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * All heaps: from debugfs where that can be read, and from /proc, which knows
- * whose they are and how much memory is behind them.
+ * whose they are and how much memory is behind them. Without debugfs, or for
+ * heaps whose opener does not have them, /proc is looked through.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -65,6 +66,35 @@ static size_t take_debugfs(struct list_heap *heaps, const unsigned int *ids, siz
 	return k;
 }
 
+static void take_process(struct list_heap *h, const struct proc_heap *p)
+{
+	h->pid = p->pid;
+	h->fd = p->fd;
+	h->held = p->backed;
+}
+
+/*
+ * Unless it was named, a heap has its opener's number behind the colon of its
+ * name. Return: how many heaps that may be open have to be looked for.
+ */
+static size_t take_openers(struct list_heap *heaps, size_t n)
+{
+	size_t i, missing = 0;
+	struct proc_heap p;
+
+	for (i = 0; i < n; i++) {
+		const char *colon = strrchr(heaps[i].name, ':');
+		int pid = colon ? atoi(colon + 1) : 0;
+
+		if (pid > 0 && proc_heap_of(pid, heaps[i].id, &p))
+			take_process(&heaps[i], &p);
+		else
+			missing += heaps[i].id != 0;
+	}
+	return missing;
+}
+
+/* What /proc has. Return: how many heaps there are then. */
 static size_t take_proc(struct list_heap *heaps, size_t n, const struct proc_heap *procs,
 			size_t num_procs, bool all)
 {
@@ -79,13 +109,11 @@ static size_t take_proc(struct list_heap *heaps, size_t n, const struct proc_hea
 			/* Younger than the list of debugfs is. */
 			if (all)
 				continue;
+			heaps[n] = (struct list_heap){ 0 };
 			from_proc(&heaps[n++], p);
 		}
-		if (!heaps[k].pid) {
-			heaps[k].pid = p->pid;
-			heaps[k].fd = p->fd;
-			heaps[k].held = p->backed;
-		}
+		if (!heaps[k].pid)
+			take_process(&heaps[k], p);
 	}
 	return n;
 }
@@ -97,33 +125,40 @@ static size_t take_proc(struct list_heap *heaps, size_t n, const struct proc_hea
  */
 bool list_heaps(struct list_heap **heaps, size_t *n, int *partial)
 {
-	struct proc_heap *procs;
+	struct proc_heap *procs = NULL;
 	unsigned int *ids = NULL;
-	size_t num_procs, num_ids = 0;
+	size_t num_procs = 0, num_ids = 0;
 	int err = debugfs_heaps(&ids, &num_ids);
+	struct list_heap *more;
+	bool done;
 
 	*n = 0;
-	*heaps = NULL;
 	*partial = err;
 	if (err && access(DEVICE, F_OK)) {
 		dev_complain(errno);
 		return false;
 	}
-	if (!proc_heaps(&procs, &num_procs)) {
-		complain("out of memory");
-		free(ids);
-		return false;
-	}
-	*heaps = calloc(num_ids + num_procs + 1, sizeof(**heaps));
-	if (*heaps) {
+	*heaps = calloc(num_ids + 1, sizeof(**heaps));
+	done = *heaps;
+	if (done)
 		*n = take_debugfs(*heaps, ids, num_ids);
-		*n = take_proc(*heaps, *n, procs, num_procs, !err);
-	} else {
-		complain("out of memory");
-	}
 	free(ids);
-	free(procs);
-	return *heaps;
+	/* All processes are many to look at. */
+	if (done && (err || take_openers(*heaps, *n))) {
+		done = proc_heaps(&procs, &num_procs);
+		more = done ? reallocarray(*heaps, *n + num_procs + 1, sizeof(*more)) : NULL;
+		done = more;
+		if (done) {
+			*heaps = more;
+			*n = take_proc(more, *n, procs, num_procs, !err);
+		}
+		free(procs);
+	}
+	if (!done) {
+		complain("out of memory");
+		free(*heaps);
+	}
+	return done;
 }
 
 /* As members of an object that has been begun. */

@@ -12,7 +12,7 @@
 /**
  * struct list_heap - a heap in a list
  * @id: its number in debugfs
- * @pid: a process that has it open, the lowest; 0 if none is known
+ * @pid: a process that has it open, its opener if that does; 0 if none is known
  * @fd: as which file
  * @name: its name
  * @objects: live objects

@@ -113,6 +113,25 @@ bool proc_heap_first(int pid, struct proc_heap *h)
 	return found;
 }
 
+/* A heap of a process by its number, as the lowest file that is it. */
+bool proc_heap_of(int pid, unsigned int id, struct proc_heap *h)
+{
+	struct proc_heap one;
+	bool found = false;
+	DIR *dir = open_files(pid);
+
+	if (!dir)
+		return false;
+	while (next_file(dir, pid, &one)) {
+		if (one.id == id && (!found || one.fd < h->fd)) {
+			*h = one;
+			found = true;
+		}
+	}
+	closedir(dir);
+	return found;
+}
+
 static bool append(struct proc_heap **heaps, size_t *n, const struct proc_heap *one)
 {
 	struct proc_heap *more;

@@ -27,6 +27,7 @@ struct proc_heap {
 
 bool proc_heap_read(int pid, int fd, struct proc_heap *h);
 bool proc_heap_first(int pid, struct proc_heap *h);
+bool proc_heap_of(int pid, unsigned int id, struct proc_heap *h);
 bool proc_heaps(struct proc_heap **heaps, size_t *n);
 
 #endif /* PROC_H */

@@ -357,6 +357,15 @@ test_choices()
 		run 1 stat --pid "$holder" --heap "$id" && says "$err" 'use one of them'
 }
 
+# A name says nothing of a process any more; it is found all the same.
+test_named()
+{
+	printf 'my \303\274 heap\n' >"/sys/kernel/debug/goalloc/heaps/$id/name" &&
+		run 0 heaps && says "$out" "^ +$id my ü heap +3 .* $holder\$" &&
+		run_json 0 query --heap "$(printf 'my \303\274 heap')" 0xc000000000 --json &&
+		is "$(get heap.pid)" "$holder" 'pid' && is "$(get heap.name)" 'my ü heap' 'name'
+}
+
 test_stat()
 {
 	run 0 stat --heap "$id" && silent "$err" && says "$out" '^  mallocs +3$' &&
@@ -372,14 +381,17 @@ test_stat_interval()
 		is "$(get mallocs_per_s)" 0.000 'rate'
 }
 
-# stat and classes do not keep a heap alive, and end with it.
+# stat does not keep a heap alive, and ends with it.
 test_stat_ends()
 {
 	local status=0
 
 	hold || return
+	: >"$out"
 	timeout 60 goallocctl stat --heap "$id" 0.2 >"$out" 2>"$err" 7>&- 8<&- &
-	sleep 1
+	while [ ! -s "$out" ] && kill -0 $!; do
+		sleep 0.1
+	done
 	release
 	wait $! || status=$?
 	is "$status" 0 'exit status' && says "$err" 'has gone' || return
@@ -698,7 +710,7 @@ test_full()
 # A test has a heap of another process to look at, unless it makes one itself.
 plain_tests='help usage nearest alloc alloc_json alloc_refused stat_ends script info demo bench
 	full'
-heap_tests='heaps choices stat stat_interval free query alloc_elsewhere classes spans map svg
+heap_tests='heaps choices named stat stat_interval free query alloc_elsewhere classes spans map svg
 	limit scavenge kernel_heap top top_rates no_module no_debugfs no_permission'
 
 # with_heap TEST
