@@ -11,8 +11,8 @@
 
 #include "fast.h"
 
-#define KEEP_OBJECT	((size_t)1 << 20)	/* the largest kept */
-#define KEEP_BYTES	((size_t)2 << 20)	/* by a thread, in all */
+#define KEEP_OBJECT	((size_t)4 << 20)	/* the largest kept */
+#define KEEP_BYTES	((size_t)8 << 20)	/* by a thread, in all */
 
 static void stock_remove(struct goa_cache *cache, uint32_t i)
 {

@@ -123,12 +123,15 @@ void *goa_calloc(struct goalloc_heap *heap, size_t count, size_t size)
 /* As large as that an object may well have pages that nobody has touched. */
 #define SPARSE	((size_t)1 << 20)
 
-/* A new size for a large object that grows: room to grow again, it costs nothing. */
+/*
+ * A new size for a large object that grows: with room to grow again. What is not
+ * touched of it has no memory, but counts for the heap's max.
+ */
 static size_t size_to_grow(struct goalloc_heap *heap, size_t old, size_t size)
 {
 	if (old <= heap->max_small || size <= old || size > heap->bytes / 2)
 		return size;
-	return goa_max(size, old + old / 8);
+	return goa_max(size, old + old / (old < SPARSE ? 8 : 2));
 }
 
 /**

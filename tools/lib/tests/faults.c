@@ -34,7 +34,7 @@ static void double_free(void)
 		CHECK_EQ(goalloc_try_free(heap, ptr), 0);
 		ret = goalloc_try_free(heap, ptr);
 		/* What is larger than a thread keeps is in no span any more. */
-		CHECK_EQ(ret, sizes[i] > 1 << 20 ? -ENOENT : -EALREADY);
+		CHECK_EQ(ret, sizes[i] > 4 << 20 ? -ENOENT : -EALREADY);
 		CHECK_EQ(goalloc_try_free(heap, ptr), ret);
 	}
 }
