@@ -396,15 +396,15 @@ void goalloc_debugfs_add(struct goalloc_heap *heap)
  * goalloc_debugfs_remove() - take a heap's directory away
  * @heap: the heap
  *
- * Waits for those who are reading one of its files just now. The heap may be
- * freed afterwards, though files may still be open.
+ * Waits for those who are in one of its files just now, which may take as long
+ * as scavenging the heap does. The heap may be freed afterwards, though files may
+ * still be open.
  *
- * Context: Task. Sleeps. The caller holds goalloc_heaps_mutex.
+ * Context: Task. Sleeps. The heap is no longer in the list of heaps, and
+ * goalloc_heaps_mutex not held.
  */
 void goalloc_debugfs_remove(struct goalloc_heap *heap)
 {
-	lockdep_assert_held(&goalloc_heaps_mutex);
-
 	debugfs_remove(heap->debugfs);
 	heap->debugfs = NULL;
 }

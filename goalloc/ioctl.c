@@ -47,8 +47,11 @@
 #define GOALLOC_ALLOC_FLAGS	(GOALLOC_SCAN | GOALLOC_UNINIT)
 #define GOALLOC_ALIGN_MAX	SZ_2M
 
-/* File heaps are accounted to the memory cgroup of who opened the file. */
-#define GOALLOC_FILE_GFP	GFP_KERNEL_ACCOUNT
+/*
+ * File heaps are accounted to the memory cgroup of who opened the file. An ioctl
+ * that wants more than the cgroup has fails; nobody is killed for it.
+ */
+#define GOALLOC_FILE_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL)
 
 /* What an INFO says there is beyond ABI version 1. */
 #define GOALLOC_FEATURES \

@@ -19,6 +19,9 @@
 #include "scavenge.h"
 #include "sweep.h"
 
+/* Pages that are freed, or added to the heap, under one taking of the lock. */
+#define MHEAP_PIECE_PAGES	(16 * PALLOC_CHUNK_PAGES)
+
 /* A span of more pages is returned where that may take its time. */
 #define MHEAP_INLINE_PAGES	PALLOC_CHUNK_PAGES
 
@@ -30,6 +33,7 @@ GOALLOC_EXPORT_FOR_KUNIT(goalloc_kernel_heap);
 struct workqueue_struct *goalloc_wq;
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_wq);
 static u32 next_heap_id;
+static bool cpu_dead;	/* spans come from a CPU that died (goalloc_heaps_mutex) */
 static enum cpuhp_state cpuhp_state;
 
 /**
@@ -206,32 +210,55 @@ static bool mheap_grow(struct goalloc_heap *heap, u64 npages, gfp_t gfp)
 		heap->cur_arena = base;
 		i = 0;
 	}
-	if (i) {
-		pagealloc_grow(&heap->pages, base, i);
-		heap->pages_sys += i * PALLOC_CHUNK_PAGES;
-		heap->pages_released += i * PALLOC_CHUNK_PAGES;
+	while (i) {
+		u64 piece = min_t(u64, i, MHEAP_PIECE_PAGES / PALLOC_CHUNK_PAGES);
+
+		pagealloc_grow(&heap->pages, base, piece);
+		heap->pages_sys += piece * PALLOC_CHUNK_PAGES;
+		heap->pages_released += piece * PALLOC_CHUNK_PAGES;
+		i -= piece;
+		base += piece << PALLOC_CHUNK_SHIFT;
+		if (i) {
+			/* What is in already may be taken; then we grow again. */
+			mheap_unlock(heap, flags);
+			flags = mheap_lock(heap);
+		}
 	}
 	mheap_unlock(heap, flags);
 	return ok;
 }
 
-/* The run is not needed after all, or the span is done with. */
+/*
+ * The run is not needed after all, or the span is done with. A long one is freed
+ * piece by piece, so that the lock is held for a piece only; each is a run.
+ */
 static void mheap_free_run(struct goalloc_heap *heap, struct mspan *s)
 {
-	unsigned long flags = mheap_lock(heap);
+	bool linear = heap->backing == BACKING_LINEAR;
+	u64 addr = s->start_addr, left = s->npages, n;
+	unsigned long flags;
 
+	flags = mheap_lock(heap);
 	if (!list_empty(&s->allspans)) {
 		list_del_init(&s->allspans);
 		heap->nspans--;
 	}
-	/* A run that was never backed has its scavenged bits set again. */
-	if (heap->backing == BACKING_LINEAR && !backing_is_backed(heap, s->start_addr))
-		pagealloc_set_scavenged(&heap->pages, s->start_addr, s->npages);
-	heap->pages_released += pagealloc_count_scavenged(&heap->pages, s->start_addr, s->npages);
-	heap->pages_in_use -= s->npages;
-	scavenge_freed(heap, s->start_addr, s->npages);
-	pagealloc_free(&heap->pages, s->start_addr, s->npages);
-	mheap_unlock(heap, flags);
+	for (;;) {
+		n = min_t(u64, left, MHEAP_PIECE_PAGES);
+		/* A run that was never backed has its scavenged bits set again. */
+		if (linear && !backing_is_backed(heap, s->start_addr))
+			pagealloc_set_scavenged(&heap->pages, addr, n);
+		heap->pages_released += pagealloc_count_scavenged(&heap->pages, addr, n);
+		heap->pages_in_use -= n;
+		scavenge_freed(heap, addr, n);
+		pagealloc_free(&heap->pages, addr, n);
+		mheap_unlock(heap, flags);
+		left -= n;
+		if (!left)
+			return;
+		addr += n << GOALLOC_PAGE_SHIFT;
+		flags = mheap_lock(heap);
+	}
 }
 
 /*
@@ -404,7 +431,7 @@ static void mheap_return_workfn(struct work_struct *work)
 void mheap_free_span(struct mspan *s)
 {
 	if ((s->vmapped || s->npages > MHEAP_INLINE_PAGES || READ_ONCE(s->heap->mapped)) &&
-	    (!preemptible() || rcu_preempt_depth())) {
+	    (!preemptible() || rcu_preempt_depth() || READ_ONCE(cpu_dead))) {
 		INIT_WORK(&s->work, mheap_return_workfn);
 		queue_work(goalloc_wq, &s->work);
 		return;
@@ -602,8 +629,9 @@ void mheap_destroy(struct goalloc_heap *heap, bool quiet)
 
 	mutex_lock(&goalloc_heaps_mutex);
 	list_del(&heap->list);
-	goalloc_debugfs_remove(heap);
 	mutex_unlock(&goalloc_heaps_mutex);
+	/* Waits for whoever is in one of its files: others go on meanwhile. */
+	goalloc_debugfs_remove(heap);
 
 	/* No mapping is left, or the file would still be open. */
 	heap->mapped = false;
@@ -683,8 +711,11 @@ static int mheap_cpu_dead(unsigned int cpu)
 	struct goalloc_heap *heap;
 
 	mutex_lock(&goalloc_heaps_mutex);
+	/* Nothing that takes long, or locks of mappings, under hotplug's lock. */
+	WRITE_ONCE(cpu_dead, true);
 	list_for_each_entry(heap, &goalloc_heaps, list)
 		mcache_flush_cpu(heap, cpu);
+	WRITE_ONCE(cpu_dead, false);
 	mutex_unlock(&goalloc_heaps_mutex);
 	return 0;
 }

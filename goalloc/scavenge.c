@@ -156,24 +156,30 @@ static bool scavenge_take(struct goalloc_heap *heap, u64 *below, u32 max,
 	return false;
 }
 
-/* The pages are idle again, and those in @released not backed any more. */
-static void scavenge_give(struct goalloc_heap *heap, const struct scavenge_run *run,
-			  u64 released)
+/*
+ * The pages are idle again, and those that have no memory now are scavenged. A
+ * slow first touch of a span that is long gone may have put a page where one was
+ * just given back; it is asked for here, under the lock that the slow one takes
+ * next to say so.
+ */
+static void scavenge_give(struct goalloc_heap *heap, const struct scavenge_run *run)
 {
 	unsigned long flags = mheap_lock(heap);
-	unsigned long i;
+	u64 addr = run->addr;
+	u32 i, stay = 0;
 
-	/* Another search may have passed by what is given back unscavenged. */
-	if (heap->backing == BACKING_SPARSE && hweight64(released) != run->npages)
-		scavenge_freed(heap, run->addr, run->npages);
 	if (heap->backing == BACKING_LINEAR)
-		pagealloc_set_scavenged(&heap->pages, run->addr, run->npages);
+		pagealloc_set_scavenged(&heap->pages, addr, run->npages);
 	else
-		for (; released; released &= released - 1) {
-			i = __ffs64(released);
-			pagealloc_set_scavenged(&heap->pages,
-						run->addr + (i << GOALLOC_PAGE_SHIFT), 1);
+		for (i = 0; i < run->npages; i++, addr += GOALLOC_PAGE_SIZE) {
+			if (sparse_is_backed(heap, addr))
+				stay++;
+			else
+				pagealloc_set_scavenged(&heap->pages, addr, 1);
 		}
+	/* Another search may have passed by what stays. */
+	if (stay)
+		scavenge_freed(heap, run->addr, run->npages);
 	heap->pages_released += pagealloc_count_scavenged(&heap->pages, run->addr, run->npages);
 	pagealloc_free(&heap->pages, run->addr, run->npages);
 	mheap_unlock(heap, flags);
@@ -202,19 +208,17 @@ u64 scavenge(struct goalloc_heap *heap, u64 bytes, enum goalloc_scavenge_cause c
 	below = READ_ONCE(heap->scav_addr);
 	while (released < bytes) {
 		u64 left = (bytes - released - 1) / GOALLOC_PAGE_SIZE + 1;
-		u64 which = 0;
 		u64 n;
 
 		if (!scavenge_take(heap, &below, min(left, 64ULL), &run))
 			break;
 		if (heap->backing == BACKING_SPARSE) {
-			sparse_release(heap, run.addr, run.npages, &which);
-			n = hweight64(which);
+			n = sparse_release(heap, run.addr, run.npages);
 		} else {
 			linear_release(heap, run.addr);
 			n = run.npages;
 		}
-		scavenge_give(heap, &run, which);
+		scavenge_give(heap, &run);
 		released += n << GOALLOC_PAGE_SHIFT;
 		cond_resched();
 	}

@@ -150,6 +150,8 @@ void sparse_unmap_span(struct goalloc_heap *heap, struct mspan *s)
 			for (; n; n--, page++)
 				RCU_INIT_POINTER(c->spans[page], NULL);
 		addr = (addr | (PALLOC_CHUNK_SIZE - 1)) + 1;
+		if (s->npages > PALLOC_CHUNK_PAGES)
+			cond_resched();
 	}
 	/*
 	 * Pairs with the one in sparse_mmap(): a mapping that is not seen here
@@ -188,6 +190,8 @@ void sparse_decommit(struct goalloc_heap *heap, struct mspan *s)
 		sparse_for_each(heap, addr, next, false, sparse_clear_scavenged, heap);
 		mheap_unlock(heap, flags);
 		addr = next;
+		if (s->npages > PALLOC_CHUNK_PAGES)
+			cond_resched();
 	}
 }
 
@@ -251,14 +255,40 @@ static struct page *sparse_get(struct goalloc_heap *heap, u64 addr)
 }
 
 /*
- * The heap's pages belong to the mapping of the heap's inode, though they are in
- * no page cache: it is by mapping and index that a futex in shared memory is
- * known.
+ * Memory for a heap page. It is of one piece, for the kernel's own use, and made
+ * of pages on their own where processes are concerned: much of the kernel takes a
+ * compound page in a mapping for a huge page that it may split.
  */
-static void sparse_set_mapping(struct page *page, struct address_space *mapping, u64 addr)
+static struct page *sparse_alloc(struct goalloc_heap *heap, u64 addr)
 {
-	page->mapping = mapping;
-	page->index = mapping ? addr >> PAGE_SHIFT : 0;
+	struct page *page;
+	u32 i;
+
+	page = alloc_pages(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN, HEAP_PAGE_ORDER);
+	if (!page)
+		return NULL;
+	split_page(page, HEAP_PAGE_ORDER);
+	/*
+	 * They belong to the mapping of the heap's inode, though they are in no
+	 * page cache: it is by mapping and index that a futex is known.
+	 */
+	for (i = 0; heap->mapping && i < HEAP_PAGE_NR; i++) {
+		page[i].mapping = heap->mapping;
+		page[i].index = (addr >> PAGE_SHIFT) + i;
+	}
+	return page;
+}
+
+/* The heap's references go; who else has one keeps a page of nobody. */
+static void sparse_free(struct page *page)
+{
+	u32 i;
+
+	for (i = 0; i < HEAP_PAGE_NR; i++) {
+		page[i].mapping = NULL;
+		page[i].index = 0;
+		put_page(&page[i]);
+	}
 }
 
 /*
@@ -277,18 +307,15 @@ static struct page *sparse_back(struct goalloc_heap *heap, u64 addr)
 	old = set_active_memcg(heap->memcg);
 	e = sparse_make_entry(heap, addr, GFP_KERNEL_ACCOUNT);
 	if (e && !goalloc_should_fail())
-		page = alloc_pages(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_COMP | __GFP_NOWARN,
-				   HEAP_PAGE_ORDER);
+		page = sparse_alloc(heap, addr);
 	set_active_memcg(old);
 	if (!page)
 		return NULL;
-	sparse_set_mapping(page, heap->mapping, addr);
 	get_page(page);
 	sparse_enters(heap, page);
 	if (cmpxchg(e, NULL, page)) {
-		sparse_set_mapping(page, NULL, 0);
 		put_page(page);
-		put_page(page);
+		sparse_free(page);
 		return sparse_get(heap, addr);
 	}
 	atomic64_add(GOALLOC_PAGE_SIZE, &heap->backed);
@@ -307,48 +334,74 @@ static struct page *sparse_back(struct goalloc_heap *heap, u64 addr)
 	return page;
 }
 
-/* A page leaves the heap; its entry is cleared or nobody looks any more. */
-static void sparse_put(struct goalloc_heap *heap, struct page *page)
+/* Nobody has a reference but the heap, and nobody gets one until it is unfrozen. */
+static bool sparse_freeze(struct page *page)
 {
-	sparse_set_mapping(page, NULL, 0);
-	put_page(page);
-	atomic64_sub(GOALLOC_PAGE_SIZE, &heap->backed);
+	u32 i;
+
+	for (i = 0; i < HEAP_PAGE_NR; i++)
+		if (!page_ref_freeze(&page[i], 1))
+			break;
+	if (i == HEAP_PAGE_NR)
+		return true;
+	while (i)
+		page_ref_unfreeze(&page[--i], 1);
+	return false;
+}
+
+static void sparse_unfreeze(struct page *page)
+{
+	u32 i;
+
+	for (i = 0; i < HEAP_PAGE_NR; i++)
+		page_ref_unfreeze(&page[i], 1);
 }
 
 /**
  * sparse_release - gives back pages that are not in use (Go: sysUnused)
  * @heap: the heap
  * @addr: of the first page
- * @npages: up to 64, within a chunk, which the caller has taken from the page
+ * @npages: how many, within a chunk; the caller has taken them from the page
  *	allocator
- * @released: which of them were given back, by bit
  *
  * A page that somebody still has a reference to stays.
  *
  * Context: task; no lock held.
- * Return: how many stay.
+ * Return: how many were given back.
  */
-u32 sparse_release(struct goalloc_heap *heap, u64 addr, u32 npages, u64 *released)
+u32 sparse_release(struct goalloc_heap *heap, u64 addr, u32 npages)
 {
 	struct page **e = sparse_entry(heap, addr);
-	u32 i, held = 0;
+	u32 i, n = 0;
 
-	*released = 0;
 	for (i = 0; e && i < npages; i++) {
 		struct page *page = READ_ONCE(e[i]);
 
-		if (!page)
+		if (!page || !sparse_freeze(page))
 			continue;
-		if (!page_ref_freeze(page, 1)) {
-			held++;
-			continue;
-		}
 		WRITE_ONCE(e[i], NULL);
-		page_ref_unfreeze(page, 1);
-		sparse_put(heap, page);
-		*released |= BIT_ULL(i);
+		sparse_unfreeze(page);
+		sparse_free(page);
+		n++;
 	}
-	return held;
+	atomic64_sub((u64)n << GOALLOC_PAGE_SHIFT, &heap->backed);
+	return n;
+}
+
+/**
+ * sparse_is_backed - has a page memory behind it
+ * @heap: the heap
+ * @addr: heap address
+ *
+ * Context: any. Of a page in no span, with the heap lock held: whoever enters
+ * one now will take the lock afterwards and mark it as backed.
+ * Return: true if so.
+ */
+bool sparse_is_backed(struct goalloc_heap *heap, u64 addr)
+{
+	struct page **e = sparse_entry(heap, addr);
+
+	return e && READ_ONCE(*e);
 }
 
 /**
@@ -388,11 +441,17 @@ GOALLOC_EXPORT_FOR_KUNIT(sparse_zero);
 
 static void sparse_destroy_page(struct page *page, u64 addr, void *arg)
 {
-	/* Somebody may still hold it, and look at whose it is. */
-	lock_page(page);
-	sparse_set_mapping(page, NULL, 0);
-	unlock_page(page);
-	sparse_put(arg, page);
+	struct goalloc_heap *heap = arg;
+	u32 i;
+
+	/* Who still has a page looks at its mapping with the lock held. */
+	for (i = 0; i < HEAP_PAGE_NR; i++) {
+		lock_page(&page[i]);
+		page[i].mapping = NULL;
+		unlock_page(&page[i]);
+	}
+	sparse_free(page);
+	atomic64_sub(GOALLOC_PAGE_SIZE, &heap->backed);
 }
 
 /**
@@ -472,7 +531,9 @@ vm_fault_t sparse_fault(struct goalloc_heap *heap, struct vm_fault *vmf)
 		return VM_FAULT_SIGBUS;
 	/* See the head of sparse.h for what the lock is for. */
 	lock_page(page);
-	if (likely(sparse_in_use(heap, addr)))
+	if (unlikely(PageHWPoison(page + (vmf->pgoff & (HEAP_PAGE_NR - 1)))))
+		ret = VM_FAULT_HWPOISON;
+	else if (likely(sparse_in_use(heap, addr)))
 		ret = sparse_insert(vmf, page);
 	unlock_page(page);
 	put_page(page);
@@ -486,19 +547,22 @@ vm_fault_t sparse_fault(struct goalloc_heap *heap, struct vm_fault *vmf)
  * @first: offset in the file, in pages of PAGE_SIZE
  * @last: the last one
  *
- * Maps what has memory already. Nothing here sleeps. That there is such a
- * function at all lets every fault of the mapping be handled under the lock of
- * the VMA instead of the whole process's.
+ * Maps what has memory already. That there is such a function at all lets
+ * every fault of the mapping be handled under the lock of the VMA instead of the
+ * whole process's.
  *
- * Context: task, rcu_read_lock() held; the page table of the range is this one.
- * Return: 0: sparse_fault() comes next, if the page that is read is not among them.
+ * Context: task, since 6.4 under rcu_read_lock(): does not sleep.
+ * Return: VM_FAULT_NOPAGE if the page that is read is among them; 0 if not, and
+ * sparse_fault() comes next.
  */
 vm_fault_t sparse_map_pages(struct goalloc_heap *heap, struct vm_fault *vmf, pgoff_t first,
 			    pgoff_t last)
 {
 	struct vm_area_struct *vma = vmf->vma;
+	vm_fault_t ret = 0;
 	pgoff_t off = first;
 
+	/* A page table would have to be made. */
 	if (pmd_none(*vmf->pmd))
 		return 0;
 	while (off <= last) {
@@ -507,17 +571,21 @@ vm_fault_t sparse_map_pages(struct goalloc_heap *heap, struct vm_fault *vmf, pgo
 		pgoff_t next = min(last + 1, (off | (HEAP_PAGE_NR - 1)) + 1);
 
 		if (head && trylock_page(head)) {
-			for (; off < next && span_of_heap(heap, addr); off++)
-				vm_insert_page(vma, vma->vm_start +
-					       ((off - vma->vm_pgoff) << PAGE_SHIFT),
-					       head + (off & (HEAP_PAGE_NR - 1)));
+			for (; off < next && sparse_in_use(heap, addr); off++) {
+				unsigned long to = vma->vm_start +
+					((off - vma->vm_pgoff) << PAGE_SHIFT);
+
+				if (!vm_insert_page(vma, to, head + (off & (HEAP_PAGE_NR - 1))) &&
+				    off == vmf->pgoff)
+					ret = VM_FAULT_NOPAGE;
+			}
 			unlock_page(head);
 		}
 		if (head)
 			put_page(head);
 		off = next;
 	}
-	return 0;
+	return ret;
 }
 
 /**
@@ -538,8 +606,9 @@ ssize_t sparse_iter(struct goalloc_heap *heap, u64 addr, struct iov_iter *iter, 
 	ssize_t done = 0, err = 0;
 
 	while (iov_iter_count(iter)) {
-		size_t off = addr & (GOALLOC_PAGE_SIZE - 1);
-		size_t want = min_t(size_t, GOALLOC_PAGE_SIZE - off, iov_iter_count(iter));
+		size_t off = offset_in_page(addr);
+		size_t want = min_t(size_t, PAGE_SIZE - off, iov_iter_count(iter));
+		u32 i = (addr >> PAGE_SHIFT) & (HEAP_PAGE_NR - 1);
 		struct page *page;
 		size_t n;
 
@@ -562,9 +631,9 @@ ssize_t sparse_iter(struct goalloc_heap *heap, u64 addr, struct iov_iter *iter, 
 		if (!page)
 			n = iov_iter_zero(want, iter);
 		else if (write)
-			n = copy_page_from_iter(page, off, want, iter);
+			n = copy_page_from_iter(page + i, off, want, iter);
 		else
-			n = copy_page_to_iter(page, off, want, iter);
+			n = copy_page_to_iter(page + i, off, want, iter);
 		if (page)
 			put_page(page);
 		done += n;

@@ -12,6 +12,8 @@
  *  - A page leaves the heap only while the heap's reference is the only one
  *    (page_ref_freeze()). So nobody ever sees a page that is no longer the
  *    heap's, whatever mapping or reference they kept.
+ *  - Where PAGE_SIZE is smaller than a heap page, the latter's first page stands
+ *    for all: whose reference or lock one has. It leaves when all can.
  *  - An entry with whose page somebody has a reference does not change.
  *  - A page is put into page tables with its lock held and its span found in
  *    use under that lock. Whoever takes a span away first makes it impossible
@@ -36,7 +38,8 @@ int sparse_map_span(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp);
 void sparse_unmap_span(struct goalloc_heap *heap, struct mspan *s);
 void sparse_decommit(struct goalloc_heap *heap, struct mspan *s);
 void sparse_zero(struct goalloc_heap *heap, u64 addr, u64 len);
-u32 sparse_release(struct goalloc_heap *heap, u64 addr, u32 npages, u64 *released);
+u32 sparse_release(struct goalloc_heap *heap, u64 addr, u32 npages);
+bool sparse_is_backed(struct goalloc_heap *heap, u64 addr);
 void sparse_destroy(struct goalloc_heap *heap);
 
 void sparse_mmap(struct goalloc_heap *heap);
