@@ -313,12 +313,13 @@ static void devour(void)
 {
 	int fd = dev_open();
 
+	/* Each larger than the limit, which so is met by touching. */
 	for (;;) {
-		uint64_t addr = dev_new(fd, DEV_MIB);
+		uint64_t addr = dev_new(fd, 64 * DEV_MIB);
 
 		if (!addr)
 			_exit(ENOMEM);
-		if (!touch_by_mapping(fd, addr, DEV_MIB))
+		if (!touch_by_mapping(fd, addr, 64 * DEV_MIB))
 			_exit(EFAULT);
 	}
 }
@@ -373,6 +374,30 @@ TEST_F(memcg, limit_holds)
 		EXPECT_TRUE(pattern_is((char *)kept[i], DEV_LARGE, i));
 	EXPECT_EQ(8, dev_stats(fd).heap_objects);
 	EXPECT_TRUE(dev_balanced(fd));
+	close(fd);
+}
+
+/* An ioctl for which there is no room fails, and nobody is killed for it. */
+TEST_F(memcg, allocation_at_the_limit)
+{
+	int fd = open_in_a(), i;
+	uint64_t addr;
+	char max[32];
+	long ret = 0;
+
+	ASSERT_LE(0, fd);
+	ASSERT_NE(0, dev_new(fd, DEV_LARGE));
+	snprintf(max, sizeof(max), "%llu", charged("goalloc-a") + 3 * DEV_MIB);
+	ASSERT_EQ(0, group_write("goalloc-a", "memory.max", max));
+	for (i = 0; i < 200000 && !ret; i++)
+		ret = dev_alloc(fd, DEV_LARGE, 0, &addr);
+	EXPECT_EQ(-ENOMEM, ret);
+	EXPECT_LT(100, i);
+	EXPECT_TRUE(dev_balanced(fd));
+	EXPECT_EQ(i, dev_stats(fd).heap_objects);
+	EXPECT_EQ(0, group_read("goalloc-a", "memory.events", "oom_kill "));
+	ASSERT_EQ(0, group_write("goalloc-a", "memory.max", "max"));
+	EXPECT_EQ(0, dev_alloc(fd, DEV_LARGE, 0, &addr));
 	close(fd);
 }
 
