@@ -194,7 +194,7 @@ static vm_fault_t goalloc_vm_fault(struct vm_fault *vmf)
 
 static vm_fault_t goalloc_vm_map_pages(struct vm_fault *vmf, pgoff_t first, pgoff_t last)
 {
-	return sparse_map_pages(vmf->vma->vm_private_data, vmf, first, last);
+	return sparse_map_pages(vmf->vma->vm_private_data, vmf, last);
 }
 
 static const struct vm_operations_struct goalloc_vm_ops = {

@@ -541,13 +541,13 @@ vm_fault_t sparse_fault(struct goalloc_heap *heap, struct vm_fault *vmf)
 }
 
 /**
- * sparse_map_pages - somebody reads a page; those around it may come with it
+ * sparse_map_pages - somebody reads a page; those behind it may come with it
  * @heap: the heap
  * @vmf: what is read
- * @first: offset in the file, in pages of PAGE_SIZE
- * @last: the last one
+ * @last: the last page to map, an offset in the file in pages of PAGE_SIZE
  *
- * Maps what has memory already. That there is such a function at all lets
+ * Maps what has memory already, from the page that is read on: who reads in
+ * order has those before it. That there is such a function at all lets
  * every fault of the mapping be handled under the lock of the VMA instead of the
  * whole process's.
  *
@@ -555,12 +555,11 @@ vm_fault_t sparse_fault(struct goalloc_heap *heap, struct vm_fault *vmf)
  * Return: VM_FAULT_NOPAGE if the page that is read is among them; 0 if not, and
  * sparse_fault() comes next.
  */
-vm_fault_t sparse_map_pages(struct goalloc_heap *heap, struct vm_fault *vmf, pgoff_t first,
-			    pgoff_t last)
+vm_fault_t sparse_map_pages(struct goalloc_heap *heap, struct vm_fault *vmf, pgoff_t last)
 {
 	struct vm_area_struct *vma = vmf->vma;
 	vm_fault_t ret = 0;
-	pgoff_t off = first;
+	pgoff_t off = vmf->pgoff;
 
 	/* A page table would have to be made. */
 	if (pmd_none(*vmf->pmd))

@@ -43,8 +43,7 @@ bool sparse_is_backed(struct goalloc_heap *heap, u64 addr);
 void sparse_destroy(struct goalloc_heap *heap);
 
 void sparse_mmap(struct goalloc_heap *heap);
-vm_fault_t sparse_map_pages(struct goalloc_heap *heap, struct vm_fault *vmf, pgoff_t first,
-			    pgoff_t last);
+vm_fault_t sparse_map_pages(struct goalloc_heap *heap, struct vm_fault *vmf, pgoff_t last);
 vm_fault_t sparse_fault(struct goalloc_heap *heap, struct vm_fault *vmf);
 ssize_t sparse_iter(struct goalloc_heap *heap, u64 addr, struct iov_iter *iter, bool write);
 u64 sparse_seek(struct goalloc_heap *heap, u64 addr, bool data);
