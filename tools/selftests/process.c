@@ -232,7 +232,7 @@ static void do_alloc(int fd, uint64_t *state)
 
 static void do_batches(int fd, uint64_t *state)
 {
-	static uint64_t sizes[1024], addrs[1024];
+	uint64_t sizes[1024], addrs[1024];
 	long i, n;
 
 	for (i = 0; i < 1024; i++)
@@ -281,7 +281,7 @@ static void do_scavenging(int fd, uint64_t *state)
 
 static void do_reading(int fd, uint64_t *state)
 {
-	static char buf[40 * 8192];
+	static __thread char buf[40 * 8192];
 	uint64_t addr = dev_new(fd, sizeof(buf));
 
 	if (pwrite(fd, buf, sizeof(buf), addr) == sizeof(buf))
