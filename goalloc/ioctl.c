@@ -160,14 +160,13 @@ static int goalloc_batch_check(const struct goalloc_batch *cmd, bool alloc)
 	return 0;
 }
 
-/* Frees cannot be undone: see beforehand that they can be told. */
+/* Frees cannot be undone: see beforehand that all of the answer can be given. */
 static int goalloc_batch_begin(struct goalloc_ucmd *ucmd)
 {
-	struct goalloc_batch __user *ubatch = ucmd->ubuffer;
 	struct goalloc_batch *cmd = ucmd->cmd;
 
 	cmd->done = 0;
-	return put_user(0, &ubatch->done) ? -EFAULT : 0;
+	return copy_to_user(ucmd->ubuffer, cmd, sizeof(*cmd)) ? -EFAULT : 0;
 }
 
 /* Another block, unless somebody wants this process to end. */
