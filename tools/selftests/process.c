@@ -261,12 +261,13 @@ static void do_faults(int fd, uint64_t *state)
 
 static void do_mappings(int fd, uint64_t *state)
 {
-	uint64_t addr = dev_new(fd, 64 * DEV_PAGE);
+	uint64_t addr = dev_new(fd, 64 * DEV_PAGE), pages = 1 + dev_random(state) % 128;
 	char *p = dev_map(fd, addr, 64 * DEV_PAGE);
 
-	p = mremap(p, 64 * DEV_PAGE, (1 + dev_random(state) % 128) * DEV_PAGE, MREMAP_MAYMOVE);
+	p = mremap(p, 64 * DEV_PAGE, pages * DEV_PAGE, MREMAP_MAYMOVE);
 	*p = 1;
-	munmap(p, (1 + dev_random(state) % 64) * DEV_PAGE);
+	/* No more than it is: behind it another thread's may begin. */
+	munmap(p, (1 + dev_random(state) % pages) * DEV_PAGE);
 	dev_free(fd, addr);
 }
 
@@ -461,6 +462,8 @@ TEST_F_TIMEOUT(killed, in_a_crowd, 60)
 TEST_F_TIMEOUT(shared, killed_with_all_it_had, 60)
 {
 	uint64_t before = dev_memory_free(), bytes = (dev_slow() ? 32 : 64) * DEV_MIB;
+	/* KASAN keeps what was freed for a while. */
+	uint64_t allowed = (dev_slow() ? 16 : 4) * DEV_MIB;
 	int pipes[2], heaps = dev_heaps(), round, i, status, wait;
 	pid_t pid;
 
@@ -501,9 +504,9 @@ TEST_F_TIMEOUT(shared, killed_with_all_it_had, 60)
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
 		if (heaps > 0)
 			EXPECT_TRUE(dev_wait_heaps(heaps));
-		for (wait = 0; wait < 50 && dev_memory_free() + 4 * DEV_MIB < before; wait++)
+		for (wait = 0; wait < 50 && dev_memory_free() + allowed < before; wait++)
 			usleep(100000);
-		EXPECT_LT(before, dev_memory_free() + 4 * DEV_MIB);
+		EXPECT_LT(before, dev_memory_free() + allowed);
 	}
 }
 
