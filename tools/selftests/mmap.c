@@ -488,6 +488,30 @@ TEST_F(map, remapped)
 	EXPECT_EQ(SIGBUS, probe_read(q + 3 * DEV_PAGE, NULL));
 }
 
+/* With nothing behind it a mapping grows where it is. */
+TEST_F(map, grown_in_place)
+{
+	uint64_t addr = dev_new(self->fd, 16 * DEV_PAGE);
+	char *room, *p;
+
+	room = mmap(NULL, 16 * DEV_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, room);
+	ASSERT_EQ(0, munmap(room, 16 * DEV_PAGE));
+	p = dev_map_at(self->fd, room, 4 * DEV_PAGE, PROT_READ | PROT_WRITE, addr);
+	ASSERT_EQ(room, p);
+	pattern_put(p, 4 * DEV_PAGE, 6);
+	p = mremap(room, 4 * DEV_PAGE, 16 * DEV_PAGE, MREMAP_MAYMOVE);
+	/* What was there is there whatever comes of it. */
+	EXPECT_TRUE(pattern_is(p == MAP_FAILED ? room : p, 4 * DEV_PAGE, 6));
+	if (p == MAP_FAILED && errno == ENOMEM)
+		SKIP(return, "the kernel grows no mapping of a driver's pages in place");
+	ASSERT_EQ(room, p);
+	p[16 * DEV_PAGE - 1] = 'e';
+	EXPECT_EQ(1, pwrite(self->fd, "f", 1, addr + 5 * DEV_PAGE));
+	EXPECT_EQ('f', p[5 * DEV_PAGE]);
+	EXPECT_TRUE(pattern_is(p, 4 * DEV_PAGE, 6));
+}
+
 /* A mapping that has grown beyond the end of the address space has nothing there. */
 TEST_F(map, grown_out)
 {
