@@ -192,9 +192,13 @@ static vm_fault_t goalloc_vm_fault(struct vm_fault *vmf)
 	return sparse_fault(vmf->vma->vm_private_data, vmf);
 }
 
+/*
+ * Maps nothing around. That it is there says that faults can be handled under the
+ * lock of the VMA instead of the whole process's (since 6.6).
+ */
 static vm_fault_t goalloc_vm_map_pages(struct vm_fault *vmf, pgoff_t first, pgoff_t last)
 {
-	return sparse_map_pages(vmf->vma->vm_private_data, vmf, last);
+	return 0;
 }
 
 static const struct vm_operations_struct goalloc_vm_ops = {
@@ -203,9 +207,8 @@ static const struct vm_operations_struct goalloc_vm_ops = {
 };
 
 /*
- * The offset is a heap address; 0 stands for the base. Pages are inserted by
- * sparse_fault(), ordinary pages with all that follows (get_user_pages(), futex),
- * which for a driver means VM_MIXEDMAP.
+ * The offset is a heap address; 0 stands for the base. The mapping is one of
+ * ordinary pages, with all that the kernel does for those.
  */
 static int goalloc_fops_mmap(struct file *file, struct vm_area_struct *vma)
 {
@@ -222,7 +225,6 @@ static int goalloc_fops_mmap(struct file *file, struct vm_area_struct *vma)
 
 	vma->vm_private_data = file->private_data;
 	vma->vm_ops = &goalloc_vm_ops;
-	goalloc_vm_flags_set(vma, VM_MIXEDMAP);
 	sparse_mmap(file->private_data);
 	return 0;
 }

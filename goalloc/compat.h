@@ -51,15 +51,4 @@
 #define GOALLOC_SLAB_NO_MERGE	SLAB_TYPESAFE_BY_RCU
 #endif
 
-/* A VMA's flags are written by functions since 6.3. */
-#include <linux/mm.h>
-static inline void goalloc_vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
-{
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
-	vm_flags_set(vma, flags);
-#else
-	vma->vm_flags |= flags;
-#endif
-}
-
 #endif /* GOALLOC_COMPAT_H */

@@ -124,11 +124,15 @@ static void sparse_for_each(struct goalloc_heap *heap, u64 addr, u64 end, bool r
 	}
 }
 
-/* Whoever found the span and has the page's lock is waited for. */
+/* Whoever found the span and has a page's lock is waited for. */
 static void sparse_pass_lock(struct page *page, u64 addr, void *arg)
 {
-	lock_page(page);
-	unlock_page(page);
+	u32 i;
+
+	for (i = 0; i < HEAP_PAGE_NR; i++) {
+		lock_page(&page[i]);
+		unlock_page(&page[i]);
+	}
 }
 
 /*
@@ -478,33 +482,6 @@ void sparse_mmap(struct goalloc_heap *heap)
 	smp_mb(); /* pairs with the one in sparse_unmap_span() */
 }
 
-/*
- * Puts the pages of a heap page into the page tables: the one that is touched,
- * and those beside it as far as the mapping goes. One that is there already is
- * as good, whoever put it there.
- */
-static vm_fault_t sparse_insert(struct vm_fault *vmf, struct page *head)
-{
-	struct vm_area_struct *vma = vmf->vma;
-	unsigned long addr = vmf->address & PAGE_MASK;
-	unsigned long i = vmf->pgoff & (HEAP_PAGE_NR - 1);
-	unsigned long n = min((vma->vm_end - addr) >> PAGE_SHIFT, HEAP_PAGE_NR - i);
-	unsigned long left = n;
-	struct page *pages[HEAP_PAGE_NR];
-	unsigned long j;
-
-	for (j = 0; j < n; j++)
-		pages[j] = head + i + j;
-	if (vm_insert_pages(vma, addr, pages, &left) == -ENOMEM && left == n)
-		return VM_FAULT_OOM;
-	while (i-- && addr > vma->vm_start) {
-		addr -= PAGE_SIZE;
-		if (vm_insert_page(vma, addr, head + i))
-			break;
-	}
-	return VM_FAULT_NOPAGE;
-}
-
 /**
  * sparse_fault - somebody touches a page in a mapping
  * @heap: the heap
@@ -519,6 +496,7 @@ static vm_fault_t sparse_insert(struct vm_fault *vmf, struct page *head)
 vm_fault_t sparse_fault(struct goalloc_heap *heap, struct vm_fault *vmf)
 {
 	u64 addr = (u64)vmf->pgoff << PAGE_SHIFT;
+	u32 i = vmf->pgoff & (HEAP_PAGE_NR - 1);
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 	struct page *page;
 
@@ -529,61 +507,22 @@ vm_fault_t sparse_fault(struct goalloc_heap *heap, struct vm_fault *vmf)
 		page = sparse_back(heap, addr);
 	if (!page)
 		return VM_FAULT_SIGBUS;
+	if (i) {
+		/* While one has the first page's the others stay as well. */
+		get_page(&page[i]);
+		put_page(page);
+		page += i;
+	}
 	/* See the head of sparse.h for what the lock is for. */
 	lock_page(page);
-	if (unlikely(PageHWPoison(page + (vmf->pgoff & (HEAP_PAGE_NR - 1)))))
+	if (unlikely(PageHWPoison(page))) {
 		ret = VM_FAULT_HWPOISON;
-	else if (likely(sparse_in_use(heap, addr)))
-		ret = sparse_insert(vmf, page);
+	} else if (likely(sparse_in_use(heap, addr))) {
+		vmf->page = page;
+		return VM_FAULT_LOCKED;
+	}
 	unlock_page(page);
 	put_page(page);
-	return ret;
-}
-
-/**
- * sparse_map_pages - somebody reads a page; those behind it may come with it
- * @heap: the heap
- * @vmf: what is read
- * @last: the last page to map, an offset in the file in pages of PAGE_SIZE
- *
- * Maps what has memory already, from the page that is read on: who reads in
- * order has those before it. That there is such a function at all lets
- * every fault of the mapping be handled under the lock of the VMA instead of the
- * whole process's.
- *
- * Context: task, since 6.4 under rcu_read_lock(): does not sleep.
- * Return: VM_FAULT_NOPAGE if the page that is read is among them; 0 if not, and
- * sparse_fault() comes next.
- */
-vm_fault_t sparse_map_pages(struct goalloc_heap *heap, struct vm_fault *vmf, pgoff_t last)
-{
-	struct vm_area_struct *vma = vmf->vma;
-	vm_fault_t ret = 0;
-	pgoff_t off = vmf->pgoff;
-
-	/* A page table would have to be made. */
-	if (pmd_none(*vmf->pmd))
-		return 0;
-	while (off <= last) {
-		u64 addr = (u64)off << PAGE_SHIFT;
-		struct page *head = sparse_get(heap, addr);
-		pgoff_t next = min(last + 1, (off | (HEAP_PAGE_NR - 1)) + 1);
-
-		if (head && trylock_page(head)) {
-			for (; off < next && sparse_in_use(heap, addr); off++) {
-				unsigned long to = vma->vm_start +
-					((off - vma->vm_pgoff) << PAGE_SHIFT);
-
-				if (!vm_insert_page(vma, to, head + (off & (HEAP_PAGE_NR - 1))) &&
-				    off == vmf->pgoff)
-					ret = VM_FAULT_NOPAGE;
-			}
-			unlock_page(head);
-		}
-		if (head)
-			put_page(head);
-		off = next;
-	}
 	return ret;
 }
 

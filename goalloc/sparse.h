@@ -12,13 +12,14 @@
  *  - A page leaves the heap only while the heap's reference is the only one
  *    (page_ref_freeze()). So nobody ever sees a page that is no longer the
  *    heap's, whatever mapping or reference they kept.
- *  - Where PAGE_SIZE is smaller than a heap page, the latter's first page stands
- *    for all: whose reference or lock one has. It leaves when all can.
+ *  - Where PAGE_SIZE is smaller than a heap page, its pages leave together, when
+ *    all of them can. So a reference to one of them keeps them all.
  *  - An entry with whose page somebody has a reference does not change.
- *  - A page is put into page tables with its lock held and its span found in
- *    use under that lock. Whoever takes a span away first makes it impossible
- *    to be found, then takes and releases the lock of each of its pages, and
- *    then takes the range out of all page tables: nothing can come after that.
+ *  - A page is put into page tables (by the kernel, after sparse_fault()) with its
+ *    lock held and its span found in use under that lock. Whoever takes a span
+ *    away first makes it impossible to be found, then takes and releases the lock
+ *    of each of its pages, and then takes the range out of all page tables:
+ *    nothing can come after that.
  *
  * Lock order: mmap_lock of a process, then the lock of a page; the mapping's
  * i_mmap_rwsem and page tables, as everywhere in the kernel. None of the heap's
@@ -43,7 +44,6 @@ bool sparse_is_backed(struct goalloc_heap *heap, u64 addr);
 void sparse_destroy(struct goalloc_heap *heap);
 
 void sparse_mmap(struct goalloc_heap *heap);
-vm_fault_t sparse_map_pages(struct goalloc_heap *heap, struct vm_fault *vmf, pgoff_t last);
 vm_fault_t sparse_fault(struct goalloc_heap *heap, struct vm_fault *vmf);
 ssize_t sparse_iter(struct goalloc_heap *heap, u64 addr, struct iov_iter *iter, bool write);
 u64 sparse_seek(struct goalloc_heap *heap, u64 addr, bool data);
