@@ -56,7 +56,7 @@ guest_qemu()
 		-cpu max -smp "${GOALLOC_CPUS:-2}" -m "${GOALLOC_MEMORY:-$GUEST_MEMORY}" \
 		-nodefaults -no-user-config -display none -no-reboot \
 		-kernel "$KIMAGE" -initrd "$GUEST/initramfs.gz" \
-		-append "console=ttyS0 panic=-1 no_timer_check log_buf_len=8M $append" \
+		-append "console=ttyS0 panic=-1 no_timer_check tsc=reliable log_buf_len=8M $append" \
 		"${GUEST_DEVICES[@]}" "$@"
 }
 
