@@ -208,7 +208,9 @@ static const struct vm_operations_struct goalloc_vm_ops = {
 
 /*
  * The offset is a heap address; 0 stands for the base. The mapping is one of
- * ordinary pages, with all that the kernel does for those.
+ * ordinary pages, with all that the kernel does for those: it may join it with a
+ * neighbour, or grow it, without asking here. What then lies outside the heap has
+ * no span, and sparse_fault() refuses it.
  */
 static int goalloc_fops_mmap(struct file *file, struct vm_area_struct *vma)
 {
