@@ -515,11 +515,10 @@ TEST_F(map, grown_out)
 
 	ASSERT_NE(MAP_FAILED, p);
 	p = mremap(p, DEV_PAGE, 8 * DEV_PAGE, MREMAP_MAYMOVE);
-	if (p != MAP_FAILED) {
-		EXPECT_EQ(SIGBUS, probe_read(p, NULL));
-		EXPECT_EQ(SIGBUS, probe_read(p + DEV_PAGE, NULL));
-		EXPECT_EQ(SIGBUS, probe_write(p + 8 * DEV_PAGE - 1, 0));
-	}
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(SIGBUS, probe_read(p, NULL));
+	EXPECT_EQ(SIGBUS, probe_read(p + DEV_PAGE, NULL));
+	EXPECT_EQ(SIGBUS, probe_write(p + 8 * DEV_PAGE - 1, 0));
 }
 
 TEST_F(map, dontneed)
