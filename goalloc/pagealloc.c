@@ -17,6 +17,7 @@
 #include <linux/log2.h>
 #include <linux/math.h>
 #include <linux/minmax.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
@@ -25,6 +26,12 @@
 
 /* A root entry: what divides the base of the address space, and suffices. */
 #define PAGEALLOC_ALIGN_MAX	BIT_ULL(PALLOCSUM_BITS)
+
+/* In bytes: how far off a CPU's share of meta_total may be. */
+#define META_BATCH		SZ_256K
+
+/* How many chunks are looked at for a new end of what is grown. */
+#define BOUND_STEPS		64
 
 static struct kmem_cache *node_cache;
 
@@ -46,8 +53,8 @@ static u32 slot_of(u32 level, u32 chunk)
 static void *follow(void **link)
 {
 	/*
-	 * Pairs with cmpxchg() in pagealloc_prepare(): a node is seen zeroed
-	 * or later, never earlier.
+	 * Pairs with smp_store_release() in pagealloc_prepare(): a node is
+	 * seen zeroed or later, never earlier.
 	 */
 	return smp_load_acquire(link);
 }
@@ -145,6 +152,14 @@ static int refuse(struct pagealloc *p, const char *what, u64 base, u64 n)
 	WARN_ONCE(!p->test, "goalloc: %s refused: %llu at %#llx\n", what, n,
 		  base);
 	return -EINVAL;
+}
+
+static bool valid_align(struct pagealloc *p, u64 npages, u64 align_pages)
+{
+	if (is_power_of_2(align_pages) && align_pages <= PAGEALLOC_ALIGN_MAX)
+		return true;
+	refuse(p, "alignment", align_pages, npages);
+	return false;
 }
 
 /*
@@ -393,8 +408,18 @@ void pagealloc_init(struct pagealloc *p, raw_spinlock_t *lock)
 
 GOALLOC_EXPORT_FOR_KUNIT(pagealloc_init);
 
+/* What nodes take has changed by so many of them. */
+static void account_nodes(struct pagealloc *p, s64 nr)
+{
+	s64 bytes = nr * kmem_cache_size(node_cache);
+
+	atomic64_add(bytes, &p->meta_bytes);
+	if (p->meta_total)
+		percpu_counter_add_batch(p->meta_total, bytes, META_BATCH);
+}
+
 /* As deep as the tree has levels. */
-static void free_nodes(void **child, u32 n, u32 level)
+static void free_nodes(struct pagealloc *p, void **child, u32 n, u32 level)
 {
 	for (u32 i = 0; i < n; i++) {
 		struct pagealloc_node *node = child[i];
@@ -402,9 +427,10 @@ static void free_nodes(void **child, u32 n, u32 level)
 		if (!node)
 			continue;
 		if (level < PAGEALLOC_LEAF)
-			free_nodes(node->child, PAGEALLOC_NODE_ENTRIES,
+			free_nodes(p, node->child, PAGEALLOC_NODE_ENTRIES,
 				   level + 1);
 		kmem_cache_free(node_cache, node);
+		account_nodes(p, -1);
 	}
 }
 
@@ -412,6 +438,7 @@ static void free_nodes(void **child, u32 n, u32 level)
  * pagealloc_destroy() - Free the nodes of a page allocator
  * @p: the page allocator, used by no one any more
  *
+ * Nodes that left the tree earlier have been freed by pagealloc_free_nodes().
  * The chunks are their owner's and stay as they are. @p is then as
  * pagealloc_init() leaves it.
  *
@@ -419,7 +446,7 @@ static void free_nodes(void **child, u32 n, u32 level)
  */
 void pagealloc_destroy(struct pagealloc *p)
 {
-	free_nodes(p->child, PAGEALLOC_ROOT_ENTRIES, 1);
+	free_nodes(p, p->child, PAGEALLOC_ROOT_ENTRIES, 1);
 	pagealloc_init(p, p->lock);
 }
 
@@ -432,29 +459,67 @@ static struct pagealloc_node *new_node(struct pagealloc *p, gfp_t gfp)
 	return kmem_cache_zalloc(node_cache, gfp);
 }
 
+/*
+ * Under the lock: install @c and the nodes on its path that are missing, which
+ * are taken from @spare. If those @have do not suffice nothing is installed.
+ * Returns how many are missing, or -EEXIST.
+ */
+static int install(struct pagealloc *p, u32 chunk, struct palloc_chunk *c,
+		   struct pagealloc_node **spare, int have)
+{
+	void **link = &p->child[slot_of(0, chunk)];
+	struct pagealloc_node *node;
+	void *below = c;
+	u32 level = 1;
+	int missing;
+
+	for (; level <= PAGEALLOC_LEAF && *link; level++) {
+		node = *link;
+		link = &node->child[slot_of(level, chunk)];
+	}
+	if (level > PAGEALLOC_LEAF && *link)
+		return *link == c ? 0 : -EEXIST;
+
+	missing = PAGEALLOC_LEAF + 1 - level;
+	if (missing > have)
+		return missing;
+
+	/* From the chunk upwards: readers see the path as a whole. */
+	for (u32 l = PAGEALLOC_LEAF; l >= level; l--) {
+		node = spare[l - level];
+		node->child[slot_of(l, chunk)] = below;
+		below = node;
+	}
+	/* Pairs with smp_load_acquire() in follow(). */
+	smp_store_release(link, below);
+	account_nodes(p, missing);
+	return missing;
+}
+
 /**
  * pagealloc_prepare() - Build the path to a chunk
  * @p: the page allocator
  * @chunk_addr: address of the chunk
- * @c: its state, filled with zeroes; it stays until @p is destroyed
+ * @c: its state, filled with zeroes; it stays until it has been ungrown, or
+ *	@p is destroyed
  * @gfp: how the nodes may be allocated
  *
  * The chunk has nothing free before pagealloc_grow(). Anyone may prepare the
- * same chunk with the same @c again, at the same time and later. After a
- * failure some nodes may have been built; they are in the tree, have nothing
- * free, and serve the next attempt.
+ * same chunk with the same @c again, at the same time and later. A failure
+ * changes nothing.
  *
  * After pageAlloc.sysGrow() of Go's mpagealloc_64bit.go.
  *
- * Context: As @gfp allows; lock not needed.
+ * Context: As @gfp allows; takes the lock, so it is not held.
  * Return: 0, -ENOMEM, -EINVAL if @chunk_addr is no chunk's address, -EEXIST
  * if the chunk has another state already.
  */
 int pagealloc_prepare(struct pagealloc *p, u64 chunk_addr,
 		      struct palloc_chunk *c, gfp_t gfp)
 {
-	struct pagealloc_node *node;
-	void **link, *old;
+	struct pagealloc_node *spare[PAGEALLOC_LEAF];
+	unsigned long flags;
+	int have = 0, used;
 	u32 chunk;
 
 	if (!goalloc_addr_in_space(chunk_addr) ||
@@ -462,27 +527,28 @@ int pagealloc_prepare(struct pagealloc *p, u64 chunk_addr,
 		return -EINVAL;
 	chunk = goalloc_chunk_index(chunk_addr);
 
-	link = &p->child[slot_of(0, chunk)];
-	for (u32 level = 1; level <= PAGEALLOC_LEAF; level++) {
-		node = follow(link);
-		if (!node) {
-			node = new_node(p, gfp);
-			if (!node)
-				return -ENOMEM;
-			old = cmpxchg(link, NULL, node);
-			if (old) {
-				kmem_cache_free(node_cache, node);
-				node = old;
-			} else {
-				atomic64_add(kmem_cache_size(node_cache),
-					     &p->meta_bytes);
-			}
+	/* Nodes come and go while the lock is free: look again each time. */
+	for (;;) {
+		raw_spin_lock_irqsave(p->lock, flags);
+		used = install(p, chunk, c, spare, have);
+		raw_spin_unlock_irqrestore(p->lock, flags);
+		if (used <= have)
+			break;
+		while (have < used) {
+			spare[have] = new_node(p, gfp);
+			if (!spare[have])
+				break;
+			have++;
 		}
-		link = &node->child[slot_of(level, chunk)];
+		if (have < used) {
+			used = -ENOMEM;
+			break;
+		}
 	}
 
-	old = cmpxchg(link, NULL, c);
-	return old && old != c ? -EEXIST : 0;
+	while (have > max(used, 0))
+		kmem_cache_free(node_cache, spare[--have]);
+	return min(used, 0);
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(pagealloc_prepare);
@@ -531,6 +597,149 @@ int pagealloc_grow(struct pagealloc *p, u64 base, u64 nchunks)
 
 GOALLOC_EXPORT_FOR_KUNIT(pagealloc_grow);
 
+/*
+ * The grown chunk that is nearest to @chunk, below it or above it, as its
+ * index; @chunk itself is not looked at. -1 if there is none. Chunks that were
+ * prepared only are passed by one by one: after BOUND_STEPS of them the last
+ * one met has to do.
+ */
+static s64 next_grown(struct pagealloc *p, u32 chunk, bool up)
+{
+	s64 at = chunk, step = up ? 1 : -1;
+	u32 steps = BOUND_STEPS;
+
+	for (at += step; at >= 0 && at < GOALLOC_NR_CHUNKS; at += step) {
+		void **child = p->child;
+		u32 level = 0;
+
+		for (; level < PAGEALLOC_LEAF; level++) {
+			struct pagealloc_node *node = child[slot_of(level, at)];
+
+			if (!node)
+				break;
+			child = node->child;
+		}
+		if (child[slot_of(level, at)]) {
+			struct palloc_chunk *c = child[slot_of(level, at)];
+
+			if (c->ready || !--steps)
+				return at;
+			continue;
+		}
+		/* To the last chunk below the entry that leads nowhere. */
+		if (up)
+			at |= (1U << chunk_shift(level)) - 1;
+		else
+			at &= ~((1U << chunk_shift(level)) - 1);
+	}
+	return -1;
+}
+
+/* The first or the last grown chunk has left. */
+static void shrink_bounds(struct pagealloc *p, u32 chunk)
+{
+	u64 base = goalloc_chunk_base(chunk);
+	s64 next;
+
+	if (base + PALLOC_CHUNK_SIZE == p->end) {
+		next = next_grown(p, chunk, false);
+		p->end = goalloc_chunk_base(next + 1);
+		if (next < 0 || p->end <= p->start) {
+			p->start = 0;
+			p->end = 0;
+		}
+	} else if (base == p->start) {
+		next = next_grown(p, chunk, true);
+		p->start = next < 0 ? p->end : goalloc_chunk_base(next);
+	}
+}
+
+/**
+ * pagealloc_ungrow() - Take a chunk out again
+ * @p: the page allocator
+ * @base: address of the chunk, which was grown and is all free
+ * @gone: a chain of nodes, NULL for none, to which those are added that have
+ *	no child any more
+ *
+ * The chunk is then as one never grown, filled with zeroes, and no longer
+ * prepared. Readers under RCU may still look at it and at the nodes, so both
+ * are freed, or prepared again, after a grace period only: the chunk by its
+ * owner, the nodes by pagealloc_free_nodes().
+ *
+ * Go never does this.
+ *
+ * Context: Lock held.
+ * Return: 0, or -EINVAL with nothing changed if the chunk was not grown or is
+ * not all free.
+ */
+int pagealloc_ungrow(struct pagealloc *p, u64 base,
+		     struct pagealloc_node **gone)
+{
+	pallocsum *entry[PAGEALLOC_LEVELS];
+	void **link[PAGEALLOC_LEVELS];
+	u32 chunk, level;
+
+	lockdep_assert_held(p->lock);
+
+	if (!IS_ALIGNED(base, PALLOC_CHUNK_SIZE) ||
+	    !range_valid(base, PALLOC_CHUNK_PAGES) ||
+	    !range_is(p, goalloc_page_index(base), PALLOC_CHUNK_PAGES, false))
+		return refuse(p, "shrinking by a chunk", base, 1);
+	chunk = goalloc_chunk_index(base);
+	memset(pagealloc_chunk(p, base), 0, sizeof(struct palloc_chunk));
+
+	link[0] = &p->child[slot_of(0, chunk)];
+	entry[0] = &p->sum[slot_of(0, chunk)];
+	for (level = 1; level <= PAGEALLOC_LEAF; level++) {
+		struct pagealloc_node *node = *link[level - 1];
+
+		link[level] = &node->child[slot_of(level, chunk)];
+		entry[level] = &node->sum[slot_of(level, chunk)];
+	}
+
+	/* From the leaf to the root: nodes go until one has another child. */
+	WRITE_ONCE(*link[PAGEALLOC_LEAF], NULL);
+	WRITE_ONCE(*entry[PAGEALLOC_LEAF], 0);
+	for (level = PAGEALLOC_LEAF; level--;) {
+		struct pagealloc_node *node = *link[level];
+		pallocsum sum = pallocsum_merge(node->sum,
+						PAGEALLOC_NODE_ENTRIES,
+						pagealloc_level_shift(level + 1));
+
+		WRITE_ONCE(*entry[level], sum);
+		if (memchr_inv(node->child, 0, sizeof(node->child)))
+			continue;
+		WRITE_ONCE(*link[level], NULL);
+		node->gone = *gone;
+		*gone = node;
+	}
+	shrink_bounds(p, chunk);
+	return 0;
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(pagealloc_ungrow);
+
+/**
+ * pagealloc_free_nodes() - Free nodes that left the tree
+ * @p: the page allocator
+ * @gone: the chain from pagealloc_ungrow(); may be NULL
+ *
+ * Context: Any but NMI; lock not held. An RCU grace period has passed since
+ * the last of them was added. @p has not been destroyed yet.
+ */
+void pagealloc_free_nodes(struct pagealloc *p, struct pagealloc_node *gone)
+{
+	while (gone) {
+		struct pagealloc_node *next = gone->gone;
+
+		kmem_cache_free(node_cache, gone);
+		account_nodes(p, -1);
+		gone = next;
+	}
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(pagealloc_free_nodes);
+
 /**
  * pagealloc_alloc() - Allocate the lowest run of free pages
  * @p: the page allocator
@@ -572,11 +781,8 @@ u64 pagealloc_alloc_aligned(struct pagealloc *p, u64 npages, u64 align_pages,
 {
 	lockdep_assert_held(p->lock);
 
-	if (!is_power_of_2(align_pages) || align_pages > PAGEALLOC_ALIGN_MAX) {
-		refuse(p, "alignment", align_pages, npages);
-		return 0;
-	}
-	if (!npages || npages > GOALLOC_NR_PAGES)
+	if (!valid_align(p, npages, align_pages) ||
+	    !npages || npages > GOALLOC_NR_PAGES)
 		return 0;
 	return alloc_run(p, npages, align_pages, scav);
 }
@@ -611,6 +817,64 @@ u64 pagealloc_alloc_range(struct pagealloc *p, u64 base, u64 npages)
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(pagealloc_alloc_range);
+
+/**
+ * pagealloc_try_range() - Allocate pages at an address, if they are free
+ * @p: the page allocator
+ * @base: address of the first page
+ * @npages: how many heap pages
+ *
+ * As pagealloc_alloc_range() for who does not know whether the pages are free.
+ *
+ * Context: Lock held.
+ * Return: how many of the pages were not backed; their scavenged bits are
+ * cleared. PAGEALLOC_REFUSED, with nothing changed, if not all were free.
+ */
+u64 pagealloc_try_range(struct pagealloc *p, u64 base, u64 npages)
+{
+	u64 page = goalloc_page_index(base);
+
+	lockdep_assert_held(p->lock);
+
+	if (!range_valid(base, npages)) {
+		refuse(p, "allocation of pages", base, npages);
+		return PAGEALLOC_REFUSED;
+	}
+	if (!range_is(p, page, npages, false))
+		return PAGEALLOC_REFUSED;
+	return take_range(p, page, npages);
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(pagealloc_try_range);
+
+/**
+ * pagealloc_find_run() - Find the lowest run of free pages
+ * @p: the page allocator
+ * @npages: length of the run in heap pages
+ * @align_pages: as for pagealloc_alloc_aligned()
+ *
+ * It is the run an allocation would take; nothing of it is taken.
+ *
+ * After pageAlloc.find() of Go's mpagealloc.go.
+ *
+ * Context: Lock held.
+ * Return: address of the run, or 0 when nothing fits.
+ */
+u64 pagealloc_find_run(struct pagealloc *p, u64 npages, u64 align_pages)
+{
+	u64 page, first;
+
+	lockdep_assert_held(p->lock);
+
+	if (!valid_align(p, npages, align_pages) ||
+	    !npages || npages > GOALLOC_NR_PAGES)
+		return 0;
+	page = search(p, npages, align_pages, &first);
+	raise_search_addr(p, first);
+	return page == GOALLOC_NR_PAGES ? 0 : goalloc_page_addr(page);
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(pagealloc_find_run);
 
 /**
  * pagealloc_free() - Free pages
@@ -851,7 +1115,8 @@ GOALLOC_EXPORT_FOR_KUNIT(pagealloc_count_scavenged);
  * @p: the page allocator
  * @addr: any address
  *
- * Context: Any; lock not needed, but for looking into the chunk.
+ * Context: Lock held, or under RCU, or by whoever has pages of the chunk; with
+ * the lock for looking at its bits.
  * Return: the chunk, or NULL if none was prepared there.
  */
 struct palloc_chunk *pagealloc_chunk(struct pagealloc *p, u64 addr)
@@ -877,7 +1142,7 @@ GOALLOC_EXPORT_FOR_KUNIT(pagealloc_chunk);
  *
  * Without the lock, summaries read one after another need not fit together.
  *
- * Context: Any; lock not needed.
+ * Context: Lock held, or under RCU.
  * Return: the summary; 0 if it is not there.
  */
 pallocsum pagealloc_level_summary(struct pagealloc *p, u32 level, u32 idx)

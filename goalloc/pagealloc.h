@@ -14,12 +14,13 @@
  *	4	8 a node		4 MiB: a chunk
  *
  * Nodes below the root are built when a chunk below them is prepared, and
- * stay until the tree is destroyed. After Go's mpagealloc.go, which keeps a
- * level as one array instead.
+ * leave when the last chunk below them has left. After Go's mpagealloc.go,
+ * which keeps a level as one array instead, and never shrinks it.
  *
  * What holds whenever the lock is free:
  *  - a summary says of the pages below it what their bits say; that of a
  *    chunk that was not grown, and that of a missing node, is 0;
+ *  - a node has at least one child;
  *  - no page below search_addr is free;
  *  - a page that is free lies in [start, end).
  *
@@ -28,7 +29,12 @@
  *
  * Locks: the owner's, given to pagealloc_init() by pointer, so that a test
  * runs without a heap. Whatever has "Context: lock held" takes no lock,
- * allocates nothing and does not sleep. Preparing takes no lock at all.
+ * allocates nothing and does not sleep. Preparing takes the lock itself.
+ *
+ * Who may look into the tree: whoever holds the lock; a reader inside
+ * rcu_read_lock(), for a node that has left the tree is freed after a grace
+ * period; and, at one chunk, whoever has pages of it, which keep it there. The
+ * bits and sums a reader without the lock finds need not fit together.
  */
 #ifndef GOALLOC_PAGEALLOC_H
 #define GOALLOC_PAGEALLOC_H
@@ -36,6 +42,7 @@
 #include <linux/atomic.h>
 #include <linux/cache.h>
 #include <linux/gfp_types.h>
+#include <linux/percpu_counter.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
@@ -49,7 +56,7 @@
 #define PAGEALLOC_ROOT_BITS	6
 #define PAGEALLOC_ROOT_ENTRIES	64U
 
-/* What pagealloc_alloc_range() answers to a range that is not all free. */
+/* What is answered to a wish for a range that is not all free. */
 #define PAGEALLOC_REFUSED	(~0ULL)
 
 /* search_addr when nothing is free. */
@@ -58,12 +65,15 @@
 /**
  * struct pagealloc_node - eight neighbouring entries of a level
  * @sum: their summaries, one cache line; protected by the lock
- * @child: nodes of the next level, or chunks in a leaf; each is written once,
- *	by cmpxchg(), and read without a lock
+ * @child: nodes of the next level, or chunks in a leaf, or NULL; written with
+ *	the lock held, read with it or under RCU
+ * @gone: the next node that left the tree. In no other member, as a reader
+ *	may still be at this node
  */
 struct pagealloc_node {
 	pallocsum sum[PAGEALLOC_NODE_ENTRIES];
 	void *child[PAGEALLOC_NODE_ENTRIES];
+	struct pagealloc_node *gone;
 } ____cacheline_aligned;
 
 /**
@@ -71,10 +81,12 @@ struct pagealloc_node {
  * @lock: the owner's lock, which protects what does not say otherwise
  * @search_addr: no page below it is free; PAGEALLOC_NOTHING_FREE when none
  *	at all is. It may point at a page in use, or one never grown
- * @start: the lowest address grown; equal to @end before the first growth
- * @end: the address behind the highest one grown
+ * @start: no address below it is grown; equal to @end while nothing is
+ * @end: no address from it on is grown
  * @refused: broken calls that were refused
  * @meta_bytes: what the nodes take; atomic
+ * @meta_total: where what is added to @meta_bytes is added as well, or NULL;
+ *	set before use
  * @test: no warnings for broken calls, a test makes them; set before use
  * @fail_node: a test's: true makes the allocation of a node fail; else NULL
  * @sum: the summaries of the root level
@@ -87,6 +99,7 @@ struct pagealloc {
 	u64 end;
 	u64 refused;
 	atomic64_t meta_bytes;
+	struct percpu_counter *meta_total;
 	bool test;
 	bool (*fail_node)(struct pagealloc *p);
 	pallocsum sum[PAGEALLOC_ROOT_ENTRIES] ____cacheline_aligned;
@@ -119,11 +132,18 @@ int pagealloc_prepare(struct pagealloc *p, u64 chunk_addr,
 		      struct palloc_chunk *c, gfp_t gfp);
 int pagealloc_grow(struct pagealloc *p, u64 base, u64 nchunks);
 
+/* The way back: ungrow with the lock, free nodes after a grace period. */
+int pagealloc_ungrow(struct pagealloc *p, u64 base,
+		     struct pagealloc_node **gone);
+void pagealloc_free_nodes(struct pagealloc *p, struct pagealloc_node *gone);
+
 /* Runs; the caller holds the lock. */
 u64 pagealloc_alloc(struct pagealloc *p, u64 npages, u64 *scav);
 u64 pagealloc_alloc_aligned(struct pagealloc *p, u64 npages, u64 align_pages,
 			    u64 *scav);
 u64 pagealloc_alloc_range(struct pagealloc *p, u64 base, u64 npages);
+u64 pagealloc_find_run(struct pagealloc *p, u64 npages, u64 align_pages);
+u64 pagealloc_try_range(struct pagealloc *p, u64 base, u64 npages);
 int pagealloc_free(struct pagealloc *p, u64 base, u64 npages);
 int pagealloc_set_block(struct pagealloc *p, u64 addr, u16 block_pages);
 
@@ -136,7 +156,7 @@ u64 pagealloc_set_scavenged(struct pagealloc *p, u64 base, u64 npages);
 u64 pagealloc_clear_scavenged(struct pagealloc *p, u64 base, u64 npages);
 u64 pagealloc_count_scavenged(struct pagealloc *p, u64 base, u64 npages);
 
-/* Looking; no lock needed. */
+/* Looking, with the lock or under RCU. */
 struct palloc_chunk *pagealloc_chunk(struct pagealloc *p, u64 addr);
 pallocsum pagealloc_level_summary(struct pagealloc *p, u32 level, u32 idx);
 

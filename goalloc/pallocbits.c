@@ -373,6 +373,133 @@ u32 palloc_scavenged_count(const struct palloc_chunk *c, u32 i, u32 n)
 
 GOALLOC_EXPORT_FOR_KUNIT(palloc_scavenged_count);
 
+/*
+ * @x with each unit of @unit bits, a power of two up to a word's, that has a
+ * bit set filled: each bit is spread downwards to the lowest one of its unit,
+ * and from there a multiplication makes a whole unit of it again.
+ */
+static unsigned long fill_units(unsigned long x, u32 unit)
+{
+	/* The lowest bit of each unit, by log2 of its length. */
+	static const unsigned long lowest[] = {
+		~0UL / 0x1, ~0UL / 0x3, ~0UL / 0xf, ~0UL / 0xff, ~0UL / 0xffff,
+		~0UL / 0xffffffff, 1,
+	};
+
+	if (unit == 1)
+		return x;
+	for (u32 shift = 1; shift < unit; shift <<= 1)
+		x |= x >> shift;
+	return (x & lowest[__ffs(unit)]) * GENMASK(unit - 1, 0);
+}
+
+/* Which pages of a word are in use, scavenged, or outside [lo, hi). */
+static unsigned long busy_pages(const struct palloc_chunk *c, u32 word, u32 lo,
+				u32 hi)
+{
+	unsigned long x = c->data.alloc.b[word] | c->data.scavenged.b[word];
+	u32 i = word * BITS_PER_LONG;
+
+	if (i < lo)
+		x |= i + BITS_PER_LONG <= lo ? ~0UL : GENMASK(lo - i - 1, 0);
+	if (i + BITS_PER_LONG > hi)
+		x |= i >= hi ? ~0UL : ~0UL << (hi - i);
+	return x;
+}
+
+/* As busy_pages(), and their whole units with them. */
+static unsigned long busy_units(const struct palloc_chunk *c, u32 word, u32 lo,
+				u32 hi, u32 unit)
+{
+	u32 words = unit / BITS_PER_LONG;
+
+	if (unit <= BITS_PER_LONG)
+		return fill_units(busy_pages(c, word, lo, hi), unit);
+	for (u32 w = round_down(word, words); words; w++, words--)
+		if (busy_pages(c, w, lo, hi))
+			return ~0UL;
+	return 0;
+}
+
+/**
+ * palloc_find_scavenge_candidate() - Find the highest run that can be given back
+ * @c: the chunk
+ * @lo: first page of the range to look at
+ * @hi: the page behind it, up to PALLOC_CHUNK_PAGES
+ * @min: in heap pages, the unit in which memory is given back: a power of two
+ *	up to PALLOC_HALF_PAGES. The run begins and ends at a multiple of it
+ * @max: in heap pages, the longest run that is wanted, rounded up to @min
+ * @n: where to put the length of the run; not written when there is none
+ *
+ * A run longer than @max is answered by its upper end. Walls are not looked
+ * at: each page is backed by itself or by its block, and a run that crosses a
+ * wall is given back in parts.
+ *
+ * After pallocData.findScavengeCandidate() and fillAligned() of Go's
+ * mgcscavenge.go, without their care for huge pages.
+ *
+ * Context: Any; lock held.
+ * Return: the index of the run's first page, or PALLOC_NONE; nothing of a
+ * chunk that is not ready.
+ */
+u32 palloc_find_scavenge_candidate(const struct palloc_chunk *c, u32 lo, u32 hi,
+				   u32 min, u32 max, u32 *n)
+{
+	u32 word, end, run;
+	unsigned long busy;
+
+	if (!c->ready || lo >= hi)
+		return PALLOC_NONE;
+	max = max ? round_up(min(max, PALLOC_CHUNK_PAGES), min) : min;
+
+	for (word = DIV_ROUND_UP(hi, BITS_PER_LONG); word--;) {
+		busy = busy_units(c, word, lo, hi, min);
+		if (~busy)
+			break;
+		if (word * BITS_PER_LONG <= lo)
+			return PALLOC_NONE;
+	}
+
+	end = word * BITS_PER_LONG + __fls(~busy) + 1;
+	/* What is above the run must not end it. */
+	if (end % BITS_PER_LONG)
+		busy &= GENMASK(end % BITS_PER_LONG - 1, 0);
+	for (run = end % BITS_PER_LONG ?: BITS_PER_LONG; !busy && word && run < max;
+	     run += BITS_PER_LONG)
+		busy = busy_units(c, --word, lo, hi, min);
+	if (busy)
+		run -= __fls(busy) + 1;
+	*n = min(run, max);
+	return end - *n;
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(palloc_find_scavenge_candidate);
+
+/**
+ * palloc_count_idle() - Count the pages that can be given back
+ * @c: the chunk
+ * @lo: first page of the range to look at
+ * @hi: the page behind it, up to PALLOC_CHUNK_PAGES
+ * @min: the unit, as for palloc_find_scavenge_candidate()
+ *
+ * Context: Any; lock held.
+ * Return: how many heap pages of the range are in units that are inside it,
+ * free and not scavenged; 0 of a chunk that is not ready.
+ */
+u32 palloc_count_idle(const struct palloc_chunk *c, u32 lo, u32 hi, u32 min)
+{
+	u32 count = 0;
+
+	if (!c->ready)
+		return 0;
+	for (u32 word = lo / BITS_PER_LONG;
+	     word < DIV_ROUND_UP(hi, BITS_PER_LONG); word++)
+		count += hweight_long(~busy_units(c, word, lo, hi, min));
+	return count;
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(palloc_count_idle);
+
 /**
  * pallocsum_merge() - Make one summary from those of neighbours
  * @sums: the summaries, by address

@@ -148,4 +148,9 @@ u32 palloc_scavenged_set(struct palloc_chunk *c, u32 i, u32 n);
 u32 palloc_scavenged_clear(struct palloc_chunk *c, u32 i, u32 n);
 u32 palloc_scavenged_count(const struct palloc_chunk *c, u32 i, u32 n);
 
+/* What can be given back: pages free and not scavenged, in whole units. */
+u32 palloc_find_scavenge_candidate(const struct palloc_chunk *c, u32 lo, u32 hi,
+				   u32 min, u32 max, u32 *n);
+u32 palloc_count_idle(const struct palloc_chunk *c, u32 lo, u32 hi, u32 min);
+
 #endif
