@@ -183,21 +183,24 @@ static int mcentral_show(struct seq_file *m, void *v)
 	static const struct mcentral none;	/* a heap that never had an object */
 	struct goalloc_heap *heap = m->private;
 	const struct mcentral *central = READ_ONCE(heap->central);
-	int spc;
+	int spc, band;
 
-	seq_puts(m, "spanclass tiny noscan object_size    partial       full      empty        locks\n");
+	seq_puts(m, "spanclass tiny noscan object_size    partial       full      empty        locks        3/4        1/2        1/4          0        few\n");
 	for (spc = 0; spc < GOALLOC_ALL_CENTRALS; spc++) {
 		const struct mcentral *c = central ? &central[spc] : &none;
 
 		if (spanclass_is_exact(spc) && !READ_ONCE(c->elemsize))
 			continue;
-		seq_printf(m, "%9u %4s %6s %11u %10u %10u %10u %12llu\n",
+		seq_printf(m, "%9u %4s %6s %11u %10u %10u %10u %12llu",
 			   debugfs_spanclass(spc),
 			   spc == GOALLOC_TINY_SPAN_CLASS ? "yes" : "no",
 			   (central ? c->noscan : spanclass_noscan(spc)) ? "yes" : "no",
 			   shown_size(heap, spc),
-			   READ_ONCE(c->npartial), READ_ONCE(c->nfull),
+			   mcentral_npartial(c), READ_ONCE(c->nfull),
 			   READ_ONCE(c->nempty), READ_ONCE(c->locks));
+		for (band = 0; band < MCENTRAL_BANDS; band++)
+			seq_printf(m, " %10u", READ_ONCE(c->npartial[band]));
+		seq_putc(m, '\n');
 	}
 	return 0;
 }

@@ -3,7 +3,11 @@
  * Central sets of spans (Go: mcentral.go).
  */
 #include <linux/lockdep.h>
+#include <linux/mm.h>
+#include <linux/nodemask.h>
+#include <linux/numa.h>
 #include <linux/sched.h>
+#include <linux/topology.h>
 
 #include "compat.h"
 #include "mcentral.h"
@@ -12,6 +16,16 @@
 
 /* Spans that one refill sweeps in vain before it makes a new one, as in Go. */
 #define SWEEP_BUDGET	100
+
+/* A span with at most 1/16 of its slots free is not worth a refill. */
+#define FEW_SHIFT	4
+
+/* What one refill looks at: spans that wait for frees, the oldest ones first; */
+#define FEW_LOOKS	2
+/* spans that are emptier than their band says; */
+#define STALE_TRIES	4
+/* spans of a band for one on its own node. */
+#define NODE_LOOKS	8
 
 /**
  * mcentral_init - makes the mcentral of a span class
@@ -23,13 +37,14 @@
  */
 void mcentral_init(struct mcentral *c, struct goalloc_heap *heap, u8 spc)
 {
-	int i;
+	int i, band;
 
 	raw_spin_lock_init(&c->lock);
 	c->heap = heap;
 	c->spanclass = spc;
 	for (i = 0; i < 2; i++) {
-		INIT_LIST_HEAD(&c->partial[i]);
+		for (band = 0; band < MCENTRAL_BANDS; band++)
+			INIT_LIST_HEAD(&c->partial[i][band]);
 		INIT_LIST_HEAD(&c->full[i]);
 	}
 	if (!spanclass_is_exact(spc)) {
@@ -65,16 +80,54 @@ static u32 mcentral_set(const struct mspan *s)
 	return (READ_ONCE(s->sweepgen) / 2) & 1;
 }
 
+static u32 mcentral_band_of(const struct mspan *s, u32 live)
+{
+	u32 n = s->nelems;
+
+	if ((n - live) << FEW_SHIFT <= n)
+		return MCENTRAL_FEW;
+	return 3 - (live * 4 >= n) - (live * 2 >= n) - (live * 4 >= n * 3);
+}
+
+static inline void mcentral_enlist(struct mcentral *c, struct mspan *s, u32 band)
+{
+	struct list_head *list = &c->partial[mcentral_set(s)][band];
+
+	s->band = band;
+	c->npartial[band]++;
+	if (band == MCENTRAL_FEW)
+		list_add_tail(&s->list, list);
+	else
+		list_add(&s->list, list);
+}
+
+static inline void mcentral_delist(struct mcentral *c, struct mspan *s)
+{
+	list_del_init(&s->list);
+	c->npartial[s->band]--;
+}
+
 /*
- * Into the sets. Spans with nothing live go behind the others: those are
- * better used, and these better returned.
+ * Decides anew which band a span belongs to. It is not one of those kept with
+ * nothing live: these have a place of their own. True if it moved.
  */
-static void mcentral_push_partial(struct mcentral *c, struct mspan *s)
+static bool mcentral_reband(struct mcentral *c, struct mspan *s)
+{
+	u32 band = mcentral_band_of(s, mspan_live(s));
+
+	lockdep_assert_held(&c->lock);
+	if (band == s->band)
+		return false;
+	mcentral_delist(c, s);
+	mcentral_enlist(c, s, band);
+	return true;
+}
+
+static void mcentral_push_partial(struct mcentral *c, struct mspan *s, u32 live)
 {
 	lockdep_assert_held(&c->lock);
 	mspan_set_place(s, MSPAN_PARTIAL);
-	list_add(&s->list, &c->partial[mcentral_set(s)]);
-	c->npartial++;
+	mcentral_enlist(c, s, mcentral_band_of(s, live));
 }
 
 static void mcentral_push_full(struct mcentral *c, struct mspan *s)
@@ -88,11 +141,12 @@ static void mcentral_push_full(struct mcentral *c, struct mspan *s)
 static void mcentral_remove(struct mcentral *c, struct mspan *s)
 {
 	lockdep_assert_held(&c->lock);
-	list_del_init(&s->list);
-	if (s->place == MSPAN_FULL)
+	if (s->place == MSPAN_FULL) {
+		list_del_init(&s->list);
 		c->nfull--;
-	else
-		c->npartial--;
+	} else {
+		mcentral_delist(c, s);
+	}
 	if (s->empty) {
 		s->empty = 0;
 		c->nempty--;
@@ -101,8 +155,8 @@ static void mcentral_remove(struct mcentral *c, struct mspan *s)
 
 /*
  * The span is in the partial set: if nothing in it lives it is kept as one of
- * the few spares, or taken out, and then true says that the caller returns it
- * to the heap once the lock is free (I4).
+ * the few spares, behind all others of the last band, or taken out, and then
+ * true says that the caller returns it to the heap once the lock is free (I4).
  */
 static bool mcentral_retire(struct mcentral *c, struct mspan *s)
 {
@@ -112,7 +166,8 @@ static bool mcentral_retire(struct mcentral *c, struct mspan *s)
 	if (c->nempty < c->maxempty) {
 		s->empty = 1;
 		c->nempty++;
-		list_move_tail(&s->list, &c->partial[mcentral_set(s)]);
+		mcentral_reband(c, s);
+		list_move_tail(&s->list, &c->partial[mcentral_set(s)][s->band]);
 		return false;
 	}
 	mcentral_remove(c, s);
@@ -148,16 +203,19 @@ static void mcentral_looked(struct mspan *s)
  */
 static bool mcentral_put_locked(struct mcentral *c, struct mspan *s)
 {
+	u32 live = mspan_live(s);
+
 	lockdep_assert_held(&c->lock);
-	if (!mspan_has_free(s)) {
+	if (live == s->nelems) {
 		mcentral_looked(s);
 		mcentral_push_full(c, s);
 		smp_mb(); /* place before bits, see above */
 		if (!mspan_has_free(s))
 			return false;
 		mcentral_remove(c, s);
+		live--;
 	}
-	mcentral_push_partial(c, s);
+	mcentral_push_partial(c, s, live);
 	smp_mb(); /* place before bits, see above */
 	return mcentral_retire(c, s);
 }
@@ -183,16 +241,119 @@ void mcentral_put(struct mcentral *c, struct mspan *s)
 
 GOALLOC_EXPORT_FOR_KUNIT(mcentral_put);
 
-/* Takes the first span of a set, for an mcache. */
-static struct mspan *mcentral_pop_partial(struct mcentral *c, u32 set)
+#if IS_ENABLED(CONFIG_KUNIT)
+/* A test says where this CPU is. */
+int mcentral_on_node = NUMA_NO_NODE;
+
+GOALLOC_EXPORT_FOR_KUNIT(mcentral_on_node);
+#else
+#define mcentral_on_node	NUMA_NO_NODE
+#endif
+
+/* The node whose spans this CPU prefers, if there is more than one. */
+static inline int mcentral_node(void)
 {
-	struct mspan *s = list_first_entry_or_null(&c->partial[set], struct mspan, list);
+	if (likely(nr_online_nodes == 1))
+		return mcentral_on_node;
+	return numa_mem_id();
+}
+
+static struct mspan *mcentral_near(struct list_head *list, int node)
+{
+	struct mspan *s;
+	int looks = NODE_LOOKS;
+
+	list_for_each_entry(s, list, list) {
+		if (s->empty || !looks--)
+			break;
+		if (s->nid == node)
+			return s;
+	}
+	return list_first_entry(list, struct mspan, list);
+}
+
+/*
+ * The first span of a list, or one of the next few that lies on the node. Not
+ * one that is kept with nothing live: these are behind the others.
+ */
+static inline struct mspan *mcentral_first(struct list_head *list, int node)
+{
+	struct mspan *first = list_first_entry(list, struct mspan, list);
+
+	if (list_empty(list) || first->empty)
+		return NULL;
+	return likely(node == NUMA_NO_NODE) ? first : mcentral_near(list, node);
+}
+
+/*
+ * Some of those that had few free slots have more by now, the oldest ones most
+ * likely. Without this look they would wait until nothing else is left.
+ */
+static void mcentral_look_at_few(struct mcentral *c, u32 set)
+{
+	struct list_head *few = &c->partial[set][MCENTRAL_FEW];
+	struct mspan *s, *next;
+	int looks = FEW_LOOKS;
+
+	list_for_each_entry_safe(s, next, few, list) {
+		if (!mcentral_reband(c, s))
+			list_move_tail(&s->list, few);
+		if (!--looks)
+			break;
+	}
+}
+
+/*
+ * The span of a set that a refill should take. What looks at spans is bounded,
+ * and after STALE_TRIES of them a span is taken though it belongs further down.
+ */
+static struct mspan *mcentral_choose(struct mcentral *c, u32 set)
+{
+	struct list_head *bands = c->partial[set];
+	int tries = STALE_TRIES, node = mcentral_node();
+	bool looked = false;
+	struct mspan *s;
+	u32 band;
 
 	lockdep_assert_held(&c->lock);
+	for (band = 0; band < MCENTRAL_FEW; band++) {
+		while ((s = mcentral_first(&bands[band], node))) {
+			if (!looked && !list_empty(&bands[MCENTRAL_FEW])) {
+				looked = true;
+				mcentral_look_at_few(c, set);
+				/* One of them may be better. */
+				band = 0;
+				continue;
+			}
+			if (!tries-- || !mcentral_reband(c, s))
+				return s;
+		}
+	}
+	s = mcentral_first(&bands[MCENTRAL_FEW], node);
+	/* Nothing is left but a spare. */
+	return s ?: list_first_entry_or_null(&bands[MCENTRAL_FEW - 1], struct mspan, list);
+}
+
+/* Takes a span of a set, for an mcache. */
+static struct mspan *mcentral_pop_partial(struct mcentral *c, u32 set)
+{
+	struct mspan *s = mcentral_choose(c, set);
+
 	if (s) {
 		mcentral_remove(c, s);
 		mspan_set_place(s, MSPAN_CACHED);
 	}
+	return s;
+}
+
+/* The first span of a set, in no particular order. */
+static struct mspan *mcentral_any_partial(struct mcentral *c, u32 set)
+{
+	struct mspan *s = NULL;
+	u32 band;
+
+	for (band = 0; band < MCENTRAL_BANDS && !s; band++)
+		s = list_first_entry_or_null(&c->partial[set][band], struct mspan, list);
 	return s;
 }
 
@@ -275,6 +436,19 @@ struct mspan *mcentral_cache_span_fast(struct mcentral *c, struct mspan *old)
 
 GOALLOC_EXPORT_FOR_KUNIT(mcentral_cache_span_fast);
 
+/* Without the lock: a span may come or go at this moment. */
+static bool mcentral_set_empty(struct mcentral *c, bool partial, u32 set)
+{
+	u32 band;
+
+	if (!partial)
+		return list_empty_careful(&c->full[set]);
+	for (band = 0; band < MCENTRAL_BANDS; band++)
+		if (!list_empty_careful(&c->partial[set][band]))
+			return false;
+	return true;
+}
+
 /**
  * mcentral_take_unswept - takes a span that needs sweeping
  * @c: the mcentral
@@ -288,14 +462,14 @@ GOALLOC_EXPORT_FOR_KUNIT(mcentral_cache_span_fast);
 struct mspan *mcentral_take_unswept(struct mcentral *c, bool partial, u32 sg)
 {
 	u32 set = !((sg / 2) & 1);
-	struct list_head *list = partial ? &c->partial[set] : &c->full[set];
 	unsigned long flags;
 	struct mspan *s;
 
-	if (list_empty_careful(list))
+	if (mcentral_set_empty(c, partial, set))
 		return NULL;
 	flags = mcentral_lock(c);
-	s = list_first_entry_or_null(list, struct mspan, list);
+	s = partial ? mcentral_any_partial(c, set) :
+	    list_first_entry_or_null(&c->full[set], struct mspan, list);
 	/* If a cycle began just now, this is the swept set: leave it. */
 	if (s && s->sweepgen != sg - 2)
 		s = NULL;
@@ -324,7 +498,7 @@ struct mspan *mcentral_take_any(struct mcentral *c)
 	int i;
 
 	for (i = 0; i < 2 && !s; i++) {
-		s = list_first_entry_or_null(&c->partial[i], struct mspan, list);
+		s = mcentral_any_partial(c, i);
 		s = s ?: list_first_entry_or_null(&c->full[i], struct mspan, list);
 	}
 	if (s) {
@@ -335,24 +509,23 @@ struct mspan *mcentral_take_any(struct mcentral *c)
 	return s;
 }
 
-/* Takes a span that is kept in reserve; those are the last ones of a set. */
+/* Takes a span that is kept in reserve; those are the last ones of the last band. */
 static struct mspan *mcentral_take_empty(struct mcentral *c)
 {
 	unsigned long flags = mcentral_lock(c);
-	struct mspan *s = NULL, *i;
+	struct mspan *s = NULL;
 	int set;
 
-	for (set = 0; set < 2 && !s; set++) {
-		list_for_each_entry_reverse(i, &c->partial[set], list) {
-			if (i->empty) {
-				s = i;
-				break;
-			}
-		}
+	for (set = 0; set < 2 && !(s && s->empty); set++) {
+		struct list_head *last = &c->partial[set][MCENTRAL_FEW - 1];
+
+		s = list_empty(last) ? NULL : list_last_entry(last, struct mspan, list);
 	}
-	if (s) {
+	if (s && s->empty) {
 		mcentral_remove(c, s);
 		mspan_set_place(s, MSPAN_HELD);
+	} else {
+		s = NULL;
 	}
 	mcentral_unlock(c, flags);
 	return s;
@@ -431,8 +604,11 @@ struct mspan *mcentral_cache_span(struct mcentral *c, gfp_t gfp)
 	}
 
 	s = mheap_alloc_span(heap, c->npages, 1, c->spanclass, c->elemsize, gfp);
-	if (s)
-		mcentral_hand_out(c, s);
+	if (!s)
+		return NULL;
+	if (heap->backing == BACKING_LINEAR)
+		s->nid = page_to_nid(virt_to_page((void *)s->base));
+	mcentral_hand_out(c, s);
 	return s;
 }
 
@@ -446,7 +622,7 @@ GOALLOC_EXPORT_FOR_KUNIT(mcentral_cache_span);
  * Of a cached or held span the holder will see the bit. A full one becomes
  * partial, and one that has nothing live any more goes back to the heap (I3,
  * I4). Which it is, is decided under the lock; without it only that nothing
- * has to be done.
+ * has to be done. Where a word is all free the span may belong in another band.
  *
  * Context: any but NMI; mspan_free_remote() was called before, and RCU keeps
  * @s: preemption off or rcu_read_lock() held.
@@ -473,10 +649,14 @@ bool mcentral_freed(struct mspan *s, u32 w)
 	flags = mcentral_lock(c);
 	if (s->place == MSPAN_FULL && mspan_has_free(s)) {
 		mcentral_remove(c, s);
-		mcentral_push_partial(c, s);
-	}
-	if (s->place == MSPAN_PARTIAL)
+		/* This free, and hardly more. */
+		mcentral_push_partial(c, s, s->nelems - 1);
 		gone = mcentral_retire(c, s);
+	} else if (s->place == MSPAN_PARTIAL) {
+		gone = mcentral_retire(c, s);
+		if (!gone && !s->empty)
+			mcentral_reband(c, s);
+	}
 	mcentral_unlock(c, flags);
 	return gone;
 }

@@ -7,6 +7,20 @@
  * [span->sweepgen / 2 % 2], and that of the heap's sweepgen is the swept one.
  * Go keeps them as lock-free stacks; here they are lists under a short raw
  * lock, because a free must be able to take a span out of the middle (I4).
+ *
+ * Of the spans with free slots the fullest are used first, so that the others
+ * drain and their pages go back. A partial set is a list for each band:
+ *
+ *	0..3	at least 3/4, 1/2, 1/4 and less than that of the slots live. Taken
+ *		in this order; within a band the last one put first. Behind band 3
+ *		are the spans with nothing live.
+ *	FEW	at most 1/16 of the slots free: each would soon bring the next
+ *		refill. They wait for more frees, the longest waiting first in the
+ *		list, and are taken when the others are used up.
+ *
+ * The band is decided where a span is put. Later frees only set bits, so a span
+ * may be emptier than its band says, never fuller. It is looked at again when a
+ * refill comes upon it, and when a free takes the lock for other reasons.
  */
 #ifndef GOALLOC_MCENTRAL_H
 #define GOALLOC_MCENTRAL_H
@@ -18,6 +32,9 @@
 
 #include "mspan.h"
 
+#define MCENTRAL_FEW	4
+#define MCENTRAL_BANDS	5
+
 /**
  * struct mcentral - the spans of one class that no mcache has
  * @lock: protects all below, and the place of the class's spans. Raw, taken
@@ -26,39 +43,49 @@
  * @spanclass: which class
  * @noscan: its objects hold no pointers
  * @heap: whose
- * @elemsize: bytes of a slot; 0 for large objects and for no exact class
- * @npages: heap pages of a span
  * @nelems: slots of a span
+ * @elemsize: bytes of a slot; 0 for large objects and for no exact class
  * @divmul: 2^32 / @elemsize, rounded up
- * @nspans: spans of the class wherever they are; atomic
- * @partial: spans with free slots, by sweep generation
- * @full: spans without, by sweep generation
- * @npartial: spans in @partial
- * @nfull: spans in @full
- * @nempty: of @npartial those all of whose slots are free; they are kept, up
+ * @npages: heap pages of a span
+ * @nempty: spans in @partial all of whose slots are free; they are kept, up
  *	to @maxempty, so that a class does not take and return one span for
  *	ever
  * @maxempty: most of them
+ * @nspans: spans of the class wherever they are; atomic
+ * @nfull: spans in @full
+ * @npartial: spans in @partial, by band
  * @locks: how often the lock was taken
+ * @partial: spans with free slots, by sweep generation and band
+ * @full: spans without, by sweep generation
  */
 struct mcentral {
 	raw_spinlock_t lock;
 	u8 spanclass;
 	bool noscan;
+	u16 nelems;
 	struct goalloc_heap *heap;
 	u32 elemsize;
-	u32 npages;
-	u32 nelems;
 	u32 divmul;
+	u16 npages;
+	u8 nempty;
+	u8 maxempty;
 	atomic_t nspans;
-	u32 npartial;
 	u32 nfull;
-	u32 nempty;
-	u32 maxempty;
-	struct list_head partial[2];
-	struct list_head full[2];
+	u32 npartial[MCENTRAL_BANDS];
 	u64 locks;
+	struct list_head partial[2][MCENTRAL_BANDS];
+	struct list_head full[2];
 } ____cacheline_aligned_in_smp;
+
+/* All spans with free slots that no mcache has. Racy without the lock. */
+static inline u32 mcentral_npartial(const struct mcentral *c)
+{
+	u32 n = 0, band;
+
+	for (band = 0; band < MCENTRAL_BANDS; band++)
+		n += READ_ONCE(c->npartial[band]);
+	return n;
+}
 
 void mcentral_init(struct mcentral *c, struct goalloc_heap *heap, u8 spc);
 struct mspan *mcentral_cache_span_fast(struct mcentral *c, struct mspan *old);
@@ -68,6 +95,7 @@ void mcentral_put(struct mcentral *c, struct mspan *s);
 bool mcentral_freed(struct mspan *s, u32 w);
 #if IS_ENABLED(CONFIG_KUNIT)
 extern void (*mcentral_between_looks)(struct mspan *s);
+extern int mcentral_on_node;
 #endif
 
 struct mspan *mcentral_take_any(struct mcentral *c);

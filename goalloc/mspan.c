@@ -7,6 +7,7 @@
 #include <linux/bug.h>
 #include <linux/compiler.h>
 #include <linux/lockdep.h>
+#include <linux/numa.h>
 
 #include "compat.h"
 #include "mheap.h"
@@ -37,6 +38,7 @@ void mspan_init(struct mspan *s, struct goalloc_heap *heap, u8 spc, u64 start,
 	s->npages = npages;
 	s->elemsize = elemsize;
 	s->owner = MSPAN_NO_OWNER;
+	s->nid = NUMA_NO_NODE;
 	s->place = MSPAN_HELD;
 	INIT_LIST_HEAD(&s->list);
 	INIT_LIST_HEAD(&s->allspans);

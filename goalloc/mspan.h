@@ -199,6 +199,9 @@ struct gc_bits {
  *	(mcentral lock)
  * @needzero: the pages may hold old bytes
  * @vmapped: pages of its own, mapped by vmalloc()
+ * @band: which of @central's partial lists it is in (mcentral lock)
+ * @nid: the node its memory lies on, or NUMA_NO_NODE where that is many or
+ *	does not matter
  * @sweepgen: Go's, against the heap's (I5)
  * @start_addr: heap address of the run
  * @npages: heap pages
@@ -228,6 +231,8 @@ struct mspan {
 	u8 empty;
 	u8 needzero;
 	u8 vmapped;
+	u8 band;
+	s16 nid;
 	u32 sweepgen;
 
 	u64 start_addr;

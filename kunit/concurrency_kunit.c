@@ -678,7 +678,8 @@ static void crowd_books(struct crowd *c, bool swept)
 	KUNIT_EXPECT_EQ(test, ms->heap_inuse, used);
 	KUNIT_EXPECT_EQ(test, used, spares);
 	for (i = 0; c->heap->central && i < GOALLOC_NUM_CENTRALS; i++) {
-		KUNIT_EXPECT_LE(test, c->heap->central[i].npartial, c->heap->central[i].maxempty);
+		KUNIT_EXPECT_LE(test, mcentral_npartial(&c->heap->central[i]),
+				c->heap->central[i].maxempty);
 		KUNIT_EXPECT_EQ(test, c->heap->central[i].nfull, 0);
 	}
 	KUNIT_EXPECT_EQ(test, ms->heap_inuse + ms->heap_idle, ms->heap_sys);

@@ -287,7 +287,7 @@ static void mcache_refill(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, first->cache);
 	KUNIT_EXPECT_EQ(test, first->sweepgen, heap->sweepgen);
 	KUNIT_EXPECT_EQ(test, c->nfull, 1);
-	KUNIT_EXPECT_EQ(test, c->npartial, 0);
+	KUNIT_EXPECT_EQ(test, mcentral_npartial(c), 0);
 	/* The other is this mcache's, and swept. */
 	KUNIT_EXPECT_EQ(test, second->place, MSPAN_CACHED);
 	KUNIT_EXPECT_EQ(test, second->owner, mc->id);
@@ -358,7 +358,7 @@ static void mcache_flush_hands_back(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, few->place, MSPAN_FULL);
 	KUNIT_EXPECT_EQ(test, all->place, MSPAN_PARTIAL);
 	KUNIT_EXPECT_EQ(test, all->empty, 1);
-	KUNIT_EXPECT_EQ(test, heap->central[TWO_SPC].npartial, 1);
+	KUNIT_EXPECT_EQ(test, mcentral_npartial(&heap->central[TWO_SPC]), 1);
 	KUNIT_EXPECT_EQ(test, heap->central[FEW_SPC].nfull, 1);
 	KUNIT_EXPECT_EQ(test, two->owner, MSPAN_NO_OWNER);
 	KUNIT_EXPECT_EQ(test, two->sweepgen, heap->sweepgen);
@@ -577,10 +577,10 @@ static void mcache_flush_everything(struct kunit *test)
 		}
 	}
 	KUNIT_EXPECT_EQ(test, heap->nspans, 2 * n);
-	KUNIT_EXPECT_EQ(test, heap->central[TWO_SPC].npartial, 0);
+	KUNIT_EXPECT_EQ(test, mcentral_npartial(&heap->central[TWO_SPC]), 0);
 	mcache_flush_all(heap);
-	KUNIT_EXPECT_EQ(test, heap->central[TWO_SPC].npartial, n);
-	KUNIT_EXPECT_EQ(test, heap->central[GOALLOC_TINY_SPAN_CLASS].npartial, n);
+	KUNIT_EXPECT_EQ(test, mcentral_npartial(&heap->central[TWO_SPC]), n);
+	KUNIT_EXPECT_EQ(test, mcentral_npartial(&heap->central[GOALLOC_TINY_SPAN_CLASS]), n);
 	for_each_online_cpu(cpu)
 		for (ctx = 0; ctx < MCACHE_NMI; ctx++)
 			for (i = 0; i < GOALLOC_ALL_CENTRALS; i++)

@@ -6,7 +6,9 @@
  * Spans are of a heap of the test's own; the bits of those that a case needs
  * in a given state are set by hand while it holds them.
  */
+#include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/nodemask.h>
 
 #include "../goalloc/compat.h"
 #include "../goalloc/sweep.h"
@@ -50,14 +52,23 @@ static bool freed(struct mspan *s)
 	return gone;
 }
 
+/* Spans in a partial set, whatever their bands. */
+static u64 in_partial(struct mcentral *c, u32 set)
+{
+	u64 n = 0;
+
+	for (u32 band = 0; band < MCENTRAL_BANDS; band++)
+		n += list_count_nodes(&c->partial[set][band]);
+	return n;
+}
+
 static void expect_counts(struct kunit *test, struct mcentral *c, u64 npartial, u64 nfull,
 			  u32 nempty)
 {
-	KUNIT_EXPECT_EQ(test, c->npartial, npartial);
+	KUNIT_EXPECT_EQ(test, mcentral_npartial(c), npartial);
 	KUNIT_EXPECT_EQ(test, c->nfull, nfull);
 	KUNIT_EXPECT_EQ(test, c->nempty, nempty);
-	KUNIT_EXPECT_EQ(test, list_count_nodes(&c->partial[0]) +
-			list_count_nodes(&c->partial[1]), npartial);
+	KUNIT_EXPECT_EQ(test, in_partial(c, 0) + in_partial(c, 1), npartial);
 	KUNIT_EXPECT_EQ(test, list_count_nodes(&c->full[0]) + list_count_nodes(&c->full[1]),
 			nfull);
 }
@@ -246,8 +257,332 @@ static void mcentral_prefers_live(struct kunit *test)
 	mcentral_uncache_span(c, spare);
 	expect_counts(test, c, 3, 0, 1);
 	/* A span that becomes empty in the sets goes behind as well. */
-	KUNIT_ASSERT_EQ(test, list_is_last(&spare->list, &c->partial[(heap->sweepgen / 2) & 1]),
-			1);
+	KUNIT_ASSERT_EQ(test, list_is_last(&spare->list, &c->partial[(heap->sweepgen / 2) & 1]
+					   [MCENTRAL_FEW - 1]), 1);
+}
+
+/* Sizes of the cases below: 512, 16, 7 and 1 slots in a span. */
+#define S512	16
+#define S16	512
+#define S7	SIZE
+#define S1	8192
+
+static u8 spc_of(u32 size)
+{
+	return make_spanclass(goalloc_size_to_class(size), false);
+}
+
+/* A span that the test holds, its first @live slots live. */
+static struct mspan *live_span(struct kunit *test, struct goalloc_heap *heap, u32 size, u32 live)
+{
+	struct mspan *s = mheap_alloc_span(heap, 1, 1, spc_of(size), size, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, s);
+	KUNIT_ASSERT_LE(test, live, s->nelems);
+	for (u32 slot = 0; slot < live; slot++)
+		s->words[slot / MSPAN_WORD_SLOTS].free &= ~BIT(slot % MSPAN_WORD_SLOTS);
+	KUNIT_ASSERT_EQ(test, mspan_live(s), live);
+	return s;
+}
+
+/* Somebody else frees the first @n of the live slots. */
+static void free_live(struct kunit *test, struct mspan *s, u32 n)
+{
+	for (u32 slot = 0; n && slot < s->nelems; slot++) {
+		if (!mspan_slot_live(s, slot))
+			continue;
+		n--;
+		rcu_read_lock();
+		KUNIT_EXPECT_EQ(test, mspan_free_remote(s, slot), 0);
+		KUNIT_EXPECT_FALSE(test, mcentral_freed(s, slot / MSPAN_WORD_SLOTS));
+		rcu_read_unlock();
+	}
+	KUNIT_ASSERT_EQ(test, n, 0);
+}
+
+static struct mspan *refill(struct mcentral *c)
+{
+	struct mspan *s;
+
+	preempt_disable();
+	s = mcentral_cache_span_fast(c, NULL);
+	preempt_enable();
+	return s;
+}
+
+static void expect_bands(struct kunit *test, struct mcentral *c, const u32 *n)
+{
+	u32 set = (c->heap->sweepgen / 2) & 1;
+
+	for (u32 band = 0; band < MCENTRAL_BANDS; band++) {
+		KUNIT_EXPECT_EQ_MSG(test, c->npartial[band], n[band], "band %u", band);
+		KUNIT_EXPECT_EQ_MSG(test, list_count_nodes(&c->partial[set][band]), n[band],
+				    "band %u", band);
+	}
+}
+
+/* Which band so many live slots make. */
+static const struct band_case {
+	const char *name;
+	u32 size, live, band;
+} band_cases[] = {
+	{ "511 of 512", S512, 511, MCENTRAL_FEW },
+	{ "480 of 512", S512, 480, MCENTRAL_FEW },
+	{ "479 of 512", S512, 479, 0 },
+	{ "384 of 512", S512, 384, 0 },
+	{ "383 of 512", S512, 383, 1 },
+	{ "256 of 512", S512, 256, 1 },
+	{ "255 of 512", S512, 255, 2 },
+	{ "128 of 512", S512, 128, 2 },
+	{ "127 of 512", S512, 127, 3 },
+	{ "1 of 512", S512, 1, 3 },
+	{ "0 of 512", S512, 0, 3 },
+	{ "15 of 16", S16, 15, MCENTRAL_FEW },
+	{ "14 of 16", S16, 14, 0 },
+	{ "4 of 16", S16, 4, 2 },
+	{ "3 of 16", S16, 3, 3 },
+	/* One slot of seven is more than 1/16, and no refill finds better. */
+	{ "6 of 7", S7, 6, 0 },
+	{ "5 of 7", S7, 5, 1 },
+	{ "4 of 7", S7, 4, 1 },
+	{ "3 of 7", S7, 3, 2 },
+	{ "1 of 7", S7, 1, 3 },
+	{ "0 of 1", S1, 0, 3 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(band, band_cases, name);
+
+static void mcentral_band(struct kunit *test)
+{
+	const struct band_case *row = test->param_value;
+	struct goalloc_heap *heap = test_heap(test);
+	struct mcentral *c = &heap->central[spc_of(row->size)];
+	struct mspan *s = live_span(test, heap, row->size, row->live);
+	u32 n[MCENTRAL_BANDS] = {};
+
+	n[row->band] = 1;
+	mcentral_put(c, s);
+	KUNIT_EXPECT_EQ(test, s->band, row->band);
+	expect_bands(test, c, n);
+	KUNIT_EXPECT_PTR_EQ(test, refill(c), s);
+	n[row->band] = 0;
+	expect_bands(test, c, n);
+	mcentral_uncache_span(c, s);
+}
+
+/*
+ * Spans are put in this order, then slots of them freed by somebody else, and
+ * then taken: a table of live slots, frees, and who is taken when.
+ */
+#define ORDER_SPANS	8
+
+static const struct occupancy_case {
+	const char *name;
+	u32 size, n;
+	u32 live[ORDER_SPANS];
+	u32 frees[ORDER_SPANS];
+	u32 order[ORDER_SPANS];
+} occupancy_cases[] = {
+	{ "fullest first", S16, 4, { 2, 6, 10, 14 }, {}, { 3, 2, 1, 0 } },
+	{ "however they came", S16, 4, { 14, 2, 10, 6 }, {}, { 0, 2, 3, 1 } },
+	{ "the last one of a band", S16, 4, { 12, 13, 14, 12 }, {}, { 3, 2, 1, 0 } },
+	{ "few free slots behind", S16, 4, { 1, 15, 14, 15 }, {}, { 2, 0, 1, 3 } },
+	{ "the spare last", S16, 4, { 0, 1, 15, 2 }, {}, { 3, 1, 2, 0 } },
+	{ "nothing but few", S16, 3, { 15, 15, 15 }, {}, { 0, 1, 2 } },
+	{ "one slot of seven", S7, 3, { 6, 3, 6 }, {}, { 2, 0, 1 } },
+	{ "full, one freed", S16, 3, { 16, 16, 8 }, { 1, 1 }, { 2, 0, 1 } },
+	{ "full, one freed of seven", S7, 3, { 7, 7, 4 }, { 1, 1 }, { 1, 0, 2 } },
+	{ "full, many freed", S16, 3, { 16, 16, 8 }, { 4, 10 }, { 0, 2, 1 } },
+	{ "a full band that drained", S16, 3, { 14, 8, 4 }, { 12 }, { 1, 2, 0 } },
+	{ "few that drained", S16, 4, { 15, 15, 15, 4 }, { 3, 7 }, { 0, 1, 3, 2 } },
+	{ "drained, yet no worse", S16, 2, { 15, 14 }, { 3, 2 }, { 0, 1 } },
+	{ "all drained", S16, 3, { 14, 10, 6 }, { 13, 9, 5 }, { 2, 1, 0 } },
+	{ "words that drained", S512, 3, { 479, 300, 200 }, { 448 }, { 1, 2, 0 } },
+	{ "words of few", S512, 3, { 500, 500, 200 }, { 20, 300 }, { 1, 2, 0 } },
+	{ "one slot a span", S1, 1, { 0 }, {}, { 0 } },
+};
+
+KUNIT_ARRAY_PARAM_DESC(occupancy, occupancy_cases, name);
+
+static void mcentral_occupancy(struct kunit *test)
+{
+	const struct occupancy_case *row = test->param_value;
+	struct goalloc_heap *heap = test_heap(test);
+	struct mcentral *c = &heap->central[spc_of(row->size)];
+	struct mspan *s[ORDER_SPANS], *t;
+	u32 i, j;
+
+	for (i = 0; i < row->n; i++) {
+		s[i] = live_span(test, heap, row->size, row->live[i]);
+		mcentral_put(c, s[i]);
+	}
+	for (i = 0; i < row->n; i++)
+		free_live(test, s[i], row->frees[i]);
+	for (i = 0; i < row->n; i++) {
+		t = refill(c);
+		for (j = 0; j < row->n && s[j] != t; j++)
+			;
+		KUNIT_EXPECT_EQ_MSG(test, j, row->order[i], "refill %u", i);
+	}
+	KUNIT_EXPECT_NULL(test, refill(c));
+	expect_counts(test, c, 0, 0, 0);
+	for (i = 0; i < row->n; i++)
+		mcentral_uncache_span(c, s[i]);
+	KUNIT_EXPECT_EQ(test, mcentral_npartial(c), row->n);
+}
+
+/* A refill moves only so many spans that are emptier than their band says. */
+static void mcentral_bounded(struct kunit *test)
+{
+	enum { STALE = 8, FEW = 5 };
+	struct goalloc_heap *heap = test_heap(test);
+	struct mcentral *c = &heap->central[spc_of(S16)];
+	struct mspan *stale[STALE], *few[FEW], *better, *s;
+	u32 i;
+
+	for (i = 0; i < STALE; i++) {
+		stale[i] = live_span(test, heap, S16, 14);
+		mcentral_put(c, stale[i]);
+	}
+	for (i = 0; i < FEW; i++) {
+		few[i] = live_span(test, heap, S16, 15);
+		mcentral_put(c, few[i]);
+	}
+	better = live_span(test, heap, S16, 8);
+	mcentral_put(c, better);
+	expect_bands(test, c, (u32[]){ STALE, 1, 0, 0, FEW });
+	for (i = 0; i < STALE; i++)
+		free_live(test, stale[i], 12);
+	for (i = 0; i < FEW; i++)
+		free_live(test, few[i], 10);
+	/* Nobody has taken the lock for that. */
+	expect_bands(test, c, (u32[]){ STALE, 1, 0, 0, FEW });
+
+	/* Two of the few and four of the others move, then one is taken. */
+	s = refill(c);
+	KUNIT_EXPECT_PTR_EQ(test, s, stale[STALE - 5]);
+	expect_bands(test, c, (u32[]){ STALE - 5, 1, 2, 4, FEW - 2 });
+	mcentral_uncache_span(c, s);
+	expect_bands(test, c, (u32[]){ STALE - 5, 1, 2, 5, FEW - 2 });
+
+	/* The next one comes to the end of its band and takes the better one. */
+	s = refill(c);
+	KUNIT_EXPECT_PTR_EQ(test, s, better);
+	expect_bands(test, c, (u32[]){ 0, 0, 4, STALE, FEW - 4 });
+	mcentral_uncache_span(c, s);
+}
+
+/* A free that takes the lock as a word drains moves the span, others do not. */
+static void mcentral_reband_freed(struct kunit *test)
+{
+	struct goalloc_heap *heap = test_heap(test);
+	struct mcentral *c = &heap->central[spc_of(S512)];
+	struct mspan *s = live_span(test, heap, S512, 512);
+	u64 locks;
+
+	mcentral_put(c, s);
+	free_live(test, s, 1);
+	KUNIT_EXPECT_EQ(test, s->band, MCENTRAL_FEW);
+	locks = c->locks;
+	free_live(test, s, 30);
+	KUNIT_EXPECT_EQ(test, c->locks, locks);
+	free_live(test, s, 1);
+	KUNIT_EXPECT_EQ(test, c->locks, locks + 1);
+	KUNIT_EXPECT_EQ(test, mspan_live(s), 480);
+	KUNIT_EXPECT_EQ(test, s->band, MCENTRAL_FEW);
+	for (u32 live = 448; live; live -= 32) {
+		u32 band = s->band;
+
+		free_live(test, s, 31);
+		KUNIT_EXPECT_EQ(test, s->band, band);
+		free_live(test, s, 1);
+		KUNIT_EXPECT_EQ(test, mspan_live(s), live);
+		KUNIT_EXPECT_EQ(test, s->band, 3 - min(live / 128, 3U));
+	}
+	free_live(test, s, 32);
+	KUNIT_EXPECT_EQ(test, s->empty, 1);
+	expect_bands(test, c, (u32[]){ 0, 0, 0, 1, 0 });
+	expect_counts(test, c, 1, 0, 1);
+}
+
+/* Nodes of spans of 16 slots, the last one put is the first of its band. */
+#define NODE_SPANS	10
+
+static const struct node_case {
+	const char *name;
+	int node;	/* where the refill is */
+	u32 n;
+	u32 live[NODE_SPANS];
+	int nid[NODE_SPANS];
+	u32 order[NODE_SPANS];
+} node_cases[] = {
+	{ "one node", NUMA_NO_NODE, 3, { 12, 12, 12 }, { 1, 0, 1 }, { 2, 1, 0 } },
+	{ "its own first", 1, 4, { 12, 12, 12, 12 }, { 1, 0, 1, 0 }, { 2, 0, 3, 1 } },
+	{ "none of its own", 2, 3, { 12, 12, 12 }, { 1, 0, 1 }, { 2, 1, 0 } },
+	{ "of no node", 0, 3, { 12, 12, 12 },
+	  { NUMA_NO_NODE, NUMA_NO_NODE, NUMA_NO_NODE }, { 2, 1, 0 } },
+	{ "the fuller one all the same", 1, 3, { 4, 12, 8 }, { 1, 0, 0 }, { 1, 2, 0 } },
+	{ "of the few as well", 1, 3, { 15, 15, 15 }, { 0, 1, 0 }, { 1, 0, 2 } },
+	{ "the spare last all the same", 1, 3, { 0, 3, 3 }, { 1, 0, 0 }, { 2, 1, 0 } },
+	{ "the eighth", 1, 9, { 9, 9, 9, 9, 9, 9, 9, 9, 9 }, { 0, 1, 0, 0, 0, 0, 0, 0, 0 },
+	  { 1, 8, 7, 6, 5, 4, 3, 2, 0 } },
+	{ "not the ninth", 1, 9, { 9, 9, 9, 9, 9, 9, 9, 9, 9 }, { 1, 0, 0, 0, 0, 0, 0, 0, 0 },
+	  { 8, 0, 7, 6, 5, 4, 3, 2, 1 } },
+};
+
+KUNIT_ARRAY_PARAM_DESC(node, node_cases, name);
+
+static void mcentral_node_end(void *unused)
+{
+	mcentral_on_node = NUMA_NO_NODE;
+}
+
+static void mcentral_nodes(struct kunit *test)
+{
+	const struct node_case *row = test->param_value;
+	struct goalloc_heap *heap = test_heap(test);
+	struct mcentral *c = &heap->central[spc_of(S16)];
+	struct mspan *s[NODE_SPANS], *t;
+	u32 i, j;
+
+	if (nr_online_nodes > 1)
+		kunit_skip(test, "needs a machine with one node");
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, mcentral_node_end, NULL), 0);
+	for (i = 0; i < row->n; i++) {
+		s[i] = live_span(test, heap, S16, row->live[i]);
+		KUNIT_ASSERT_EQ(test, s[i]->nid, NUMA_NO_NODE);
+		s[i]->nid = row->nid[i];
+		mcentral_put(c, s[i]);
+	}
+	mcentral_on_node = row->node;
+	for (i = 0; i < row->n; i++) {
+		t = refill(c);
+		for (j = 0; j < row->n && s[j] != t; j++)
+			;
+		KUNIT_EXPECT_EQ_MSG(test, j, row->order[i], "refill %u", i);
+	}
+	for (i = 0; i < row->n; i++)
+		mcentral_uncache_span(c, s[i]);
+}
+
+/* A span that is made for a refill knows where its memory is. */
+static void mcentral_knows_node(struct kunit *test)
+{
+	struct goalloc_heap *heap = test_heap(test), *file;
+	struct mspan *s = mcentral_cache_span(&heap->central[SPC], GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, s);
+	KUNIT_EXPECT_EQ(test, s->nid, page_to_nid(virt_to_page((void *)s->base)));
+	mcentral_uncache_span(s->central, s);
+
+	file = mheap_create(NULL, BACKING_SPARSE);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(file));
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, test_heap_end, file), 0);
+	KUNIT_ASSERT_TRUE(test, mheap_build_central(file, GFP_KERNEL));
+	s = mcentral_cache_span(&file->central[SPC], GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, s);
+	KUNIT_EXPECT_EQ(test, s->nid, NUMA_NO_NODE);
+	mcentral_uncache_span(s->central, s);
 }
 
 /* Of a span that somebody holds a free is only a bit. */
@@ -540,7 +875,7 @@ static void mcentral_sets(struct kunit *test)
 
 	mcentral_put(c, part);
 	mcentral_put(c, full);
-	KUNIT_EXPECT_TRUE(test, list_is_singular(&c->partial[set]));
+	KUNIT_EXPECT_EQ(test, in_partial(c, set), 1);
 	KUNIT_EXPECT_TRUE(test, list_is_singular(&c->full[set]));
 	KUNIT_EXPECT_NULL(test, mcentral_take_unswept(c, true, sg));
 	KUNIT_EXPECT_NULL(test, mcentral_take_unswept(c, false, sg));
@@ -556,8 +891,8 @@ static void mcentral_sets(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, freed(full));
 	KUNIT_EXPECT_EQ(test, full->place, MSPAN_PARTIAL);
 	KUNIT_EXPECT_EQ(test, full->sweepgen, sg - 2);
-	KUNIT_EXPECT_EQ(test, list_count_nodes(&c->partial[set]), 2);
-	KUNIT_EXPECT_TRUE(test, list_empty(&c->partial[!set]));
+	KUNIT_EXPECT_EQ(test, in_partial(c, set), 2);
+	KUNIT_EXPECT_EQ(test, in_partial(c, !set), 0);
 	preempt_disable();
 	KUNIT_EXPECT_NULL(test, mcentral_cache_span_fast(c, NULL));
 	preempt_enable();
@@ -577,7 +912,7 @@ static void mcentral_sets(struct kunit *test)
 	WRITE_ONCE(full->sweepgen, sg);
 	mcentral_put(c, part);
 	mcentral_put(c, full);
-	KUNIT_EXPECT_EQ(test, list_count_nodes(&c->partial[!set]), 2);
+	KUNIT_EXPECT_EQ(test, in_partial(c, !set), 2);
 	preempt_disable();
 	KUNIT_EXPECT_PTR_EQ(test, mcentral_cache_span_fast(c, NULL), full);
 	preempt_enable();
@@ -615,6 +950,12 @@ static struct kunit_case mcentral_cases[] = {
 	KUNIT_CASE(mcentral_all_free),
 	KUNIT_CASE(mcentral_drain),
 	KUNIT_CASE(mcentral_prefers_live),
+	KUNIT_CASE_PARAM(mcentral_band, band_gen_params),
+	KUNIT_CASE_PARAM(mcentral_occupancy, occupancy_gen_params),
+	KUNIT_CASE(mcentral_bounded),
+	KUNIT_CASE(mcentral_reband_freed),
+	KUNIT_CASE_PARAM(mcentral_nodes, node_gen_params),
+	KUNIT_CASE(mcentral_knows_node),
 	KUNIT_CASE(mcentral_freed_elsewhere),
 	KUNIT_CASE_PARAM(mcentral_orders, order_gen_params),
 	KUNIT_CASE(mcentral_second_look),
