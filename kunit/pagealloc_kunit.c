@@ -11,7 +11,7 @@
  * Tables first: chunks before, calls and their answers, chunks after; a case
  * is added by a row. Bits are written as bitmap_parselist() reads them and
  * %*pbl prints them. Then random work, broken calls, failing allocation of
- * nodes, and preparing from several threads at once.
+ * nodes, and chunks that come and go from several threads at once.
  *
  * Units: heap pages, chunks by their index. The seed of random cases is
  * printed; the parameter pagealloc_seed repeats a run.
@@ -53,6 +53,7 @@ struct heap {
 	u32 nr_chunks;
 	struct chunk *chunks;
 	struct percpu_counter meta_total;
+	struct pagealloc_set set;	/* of a table's call */
 	u32 found_elsewhere;	/* than where the run then was */
 	u32 nodes_asked;
 	u32 fail_at;	/* which of them is to fail, from 1 */
@@ -472,11 +473,17 @@ static void pagealloc_test_exit(struct kunit *test)
  * (none is "") and their scavenged pages. Those not given are all pages that
  * are free before, and are not looked at after.
  *
- * Calls: A allocates, L allocates aligned, F frees, B sets the blocks of a
- * half, S sets scavenged, G grows by a chunk, U ungrows one. @n is the length, or that of the
- * blocks for B. @chunk and @page are where A and L are to find the run
- * (NOWHERE: nothing fits), and where the others do their work. @count is how
- * many pages were scavenged for A and L, and how many changed for S.
+ * Calls, with @n pages at @page of @chunk (NOWHERE: nothing fits):
+ *
+ *	A	allocates; @count of the pages were scavenged
+ *	L	the same, aligned to @align
+ *	F	frees
+ *	B	sets the blocks of a half to @n
+ *	S	sets scavenged; @count of the pages were not yet
+ *	G	grows by a chunk
+ *	U	ungrows one
+ *	T	takes a set: the pages of it @n, those scavenged @align, as bits
+ *	P	puts pages of that set back: those of @n, as bits
  */
 struct row_chunk {
 	u32 idx;
@@ -651,6 +658,52 @@ static const struct row rows[] = {
 		  { 'S', 2, 1, 0, 2 }, { 'A', 514, 0, 0, 2 } },
 		{ { 0, "0-511", "" }, { 1, "0-1", "36-37" } },
 	}, {
+		"a set of 64, and all of it back",
+		{ { 0, "" } },
+		{ { 'T', ~0ULL, 0, 0, 0, ~0ULL }, { 'A', 1, 0, 64, 1 },
+		  { 'P', ~0ULL }, { 'A', 1, 0, 0, 1 }, { 'A', 64, 0, 65, 64 },
+		  { 'A', 63, 0, 1, 63 } },
+		{ { 0, "0-128", "129-511" } },
+	}, {
+		"a set with holes",
+		{ { 0, "0-9,12-20,60-70", "10,30-40,500" } },
+		{ { 'T', BIT_ULL(10) | BIT_ULL(11) | GENMASK_ULL(59, 21), 0, 0,
+		    0, BIT_ULL(10) | GENMASK_ULL(40, 30) },
+		  { 'P', BIT_ULL(11) | GENMASK_ULL(35, 22) },
+		  { 'A', 2, 0, 22, 0 }, { 'A', 12, 0, 24, 6 },
+		  { 'T', BIT_ULL(11), 0, 0, 0, 0 },
+		  { 'T', GENMASK_ULL(63, 7), 0, 64, 0, 0 } },
+		{ { 0, "0-127", "500" } },
+	}, {
+		"sets at the ends of chunks",
+		{ { 6, "0-510", "" }, { LAST_CHUNK, "0-447,449-511" } },
+		{ { 'T', BIT_ULL(63), 6, 448, 0, 0 },
+		  { 'T', 1, LAST_CHUNK, 448, 0, 1 }, { 'P', 1 },
+		  { 'T', 1, LAST_CHUNK, 448, 0, 1 }, { 'T', 0, NOWHERE },
+		  { 'F', 1, 6, 511 }, { 'T', BIT_ULL(63), 6, 448, 0, 0 },
+		  { 'A', 1, NOWHERE } },
+		{ { 6, "0-511" }, { LAST_CHUNK, "0-511" } },
+	}, {
+		"a set knows no walls",
+		{ { 1, "0-65", NULL, { 16, 16 } } },
+		{ { 'T', GENMASK_ULL(63, 2), 1, 64, 0, GENMASK_ULL(63, 2) },
+		  { 'P', GENMASK_ULL(40, 10) }, { 'A', 16, 1, 80, 16 },
+		  { 'A', 17, NOWHERE }, { 'A', 9, 1, 96, 9 },
+		  { 'A', 6, 1, 74, 6 } },
+		{ { 1, "0-127" } },
+	}, {
+		"a set from a chunk that has left",
+		{ { 0, "0-511" }, { 5, "" } },
+		{ { 'T', ~0ULL, 5, 0, 0, ~0ULL }, { 'P', ~0ULL },
+		  { 'U', 1, 5, 0 }, { 'T', 0, NOWHERE }, { 'G', 1, 4, 0 },
+		  { 'T', ~0ULL, 4, 0, 0, ~0ULL } },
+		{ { 0, "0-511" }, { 4, "0-63" } },
+	}, {
+		"sets while nothing is grown",
+		{},
+		{ { 'T', 0, NOWHERE } },
+		{},
+	}, {
 		"chunks leave and come back",
 		{ { 0, "511" }, { 1, "" }, { 64, "", "7" }, { 70000, "" } },
 		{ { 'U', 1, 64, 0 }, { 'A', 512, 1, 0, 512 },
@@ -735,6 +788,29 @@ static void row_before(struct kunit *test, struct heap *h,
 	}
 }
 
+/* What a set does to the twin: taken pages, and pages that are put back. */
+static void slow_take(struct heap *h, u64 page, u64 pages)
+{
+	for (u32 i = 0; i < 64; i++) {
+		if (!(pages & BIT_ULL(i)))
+			continue;
+		slow_set(h, page + i, 1, false, 1);
+		slow_set(h, page + i, 1, true, 0);
+	}
+}
+
+static void slow_give(struct heap *h, const struct pagealloc_set *set)
+{
+	u64 page = goalloc_page_index(set->base);
+
+	for (u32 i = 0; i < 64; i++) {
+		if (set->pages & BIT_ULL(i))
+			slow_set(h, page + i, 1, false, 0);
+		if (set->scavenged & BIT_ULL(i))
+			slow_set(h, page + i, 1, true, 1);
+	}
+}
+
 static void row_call(struct kunit *test, struct heap *h, const struct call *c,
 		     u32 nr)
 {
@@ -776,6 +852,24 @@ static void row_call(struct kunit *test, struct heap *h, const struct call *c,
 		break;
 	case 'U':
 		remove_chunk(test, h, c->chunk);
+		break;
+	case 'T':
+		KUNIT_ASSERT_EQ_MSG(test, heap_take_set(h, &h->set), !!addr,
+				    "call %u", nr);
+		if (!addr)
+			break;
+		KUNIT_ASSERT_EQ_MSG(test, h->set.base, addr, "call %u", nr);
+		KUNIT_ASSERT_EQ_MSG(test, h->set.pages, c->n, "call %u", nr);
+		KUNIT_ASSERT_EQ_MSG(test, h->set.scavenged, c->align,
+				    "call %u", nr);
+		slow_take(h, page, c->n);
+		break;
+	case 'P':
+		h->set.pages &= c->n;
+		h->set.scavenged &= c->n;
+		KUNIT_ASSERT_EQ_MSG(test, heap_give_set(h, &h->set), 0,
+				    "call %u", nr);
+		slow_give(h, &h->set);
 		break;
 	default:
 		KUNIT_FAIL(test, "call %u: what is '%c'?", nr, c->op);
@@ -875,6 +969,65 @@ static void pagealloc_boundary(struct kunit *test)
 	};
 
 	run_row(test, at->low || at->high ? &walled : &joined);
+}
+
+/*
+ * Runs of one length until nothing fits: each right above the one before, and
+ * as many as there is room for. Four chunks around a root entry's end, with
+ * nothing else far and wide, and then with the space's last one.
+ */
+static const struct exhaust {
+	const char *name;
+	u32 n, runs, last;
+} exhausts[] = {
+	{ "1", 1, 2048, 512 }, { "2", 2, 1024, 256 }, { "3", 3, 682, 170 },
+	{ "5", 5, 409, 102 }, { "8", 8, 256, 64 }, { "15", 15, 136, 34 },
+	{ "16", 16, 128, 32 }, { "63", 63, 32, 8 }, { "64", 64, 32, 8 },
+	{ "65", 65, 31, 7 }, { "511", 511, 4, 1 }, { "512", 512, 4, 1 },
+	{ "513", 513, 3, 0 }, { "1024", 1024, 2, 0 }, { "1025", 1025, 1, 0 },
+	{ "2047", 2047, 1, 0 }, { "2048", 2048, 1, 0 }, { "2049", 2049, 0, 0 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(exhaust, exhausts, name);
+
+static void pagealloc_exhaust(struct kunit *test)
+{
+	const struct exhaust *e = test->param_value;
+	struct heap *h = new_heap(test, 5);
+	u64 n = e->n, scav, page;
+	const u32 first = 4094;
+
+	for (u32 k = 0; k < 4; k++)
+		add_chunk(test, h, first + k);
+	add_chunk(test, h, LAST_CHUNK);
+
+	for (u32 i = 0; i < e->runs + e->last; i++) {
+		page = i < e->runs ? page_at(first, 0) + i * n :
+				     page_at(LAST_CHUNK, 0) + (i - e->runs) * n;
+		KUNIT_ASSERT_EQ_MSG(test, heap_alloc(h, n, 0, &scav),
+				    goalloc_page_addr(page), "run %u", i);
+		KUNIT_ASSERT_EQ(test, scav, n);
+		slow_set(h, page, n, false, 1);
+		slow_set(h, page, n, true, 0);
+	}
+	KUNIT_EXPECT_EQ(test, heap_alloc(h, n, 0, &scav), 0);
+	check(test, h);
+
+	/* Every other one back, which is where the next ones go. */
+	for (u32 i = 1; i < e->runs; i += 2) {
+		KUNIT_ASSERT_EQ(test, heap_free(h, addr_at(first, i * n), n),
+				0);
+		slow_set(h, page_at(first, i * n), n, false, 0);
+	}
+	check(test, h);
+	for (u32 i = 1; i < e->runs; i += 2) {
+		KUNIT_ASSERT_EQ(test, heap_alloc(h, n, 0, &scav),
+				addr_at(first, i * n));
+		KUNIT_ASSERT_EQ(test, scav, 0);
+		slow_set(h, page_at(first, i * n), n, false, 1);
+	}
+	KUNIT_EXPECT_EQ(test, heap_alloc(h, n, 0, &scav), 0);
+	check(test, h);
 }
 
 /* An allocated run, or a part of one. */
@@ -1018,20 +1171,24 @@ static void random_block(struct kunit *test, struct heap *h, struct random *r)
 	k->block[i / 256] = block;
 }
 
-/* One is grown that was not, or one leaves. */
+/* One is grown that was not, or one leaves: if any is free, one of those. */
 static void random_ungrow(struct kunit *test, struct heap *h, struct random *r)
 {
 	u32 idx = random_chunks[below(r, ARRAY_SIZE(random_chunks))];
-	struct chunk *k = slow_chunk(h, idx);
 
-	if (!k) {
+	if (!slow_chunk(h, idx)) {
 		add_chunk(test, h, idx);
-	} else if (memchr_inv(k->used, 0, PAGES)) {
-		KUNIT_ASSERT_EQ(test, heap_ungrow(h, addr_at(idx, 0)), -EINVAL);
-	} else if (h->nr_chunks > 1) {
-		remove_chunk(test, h, idx);
-		r->ungrown++;
+		return;
 	}
+	for (u32 k = 0; k < h->nr_chunks && h->nr_chunks > 1; k++) {
+		idx = h->chunks[k].idx;
+		if (!memchr_inv(h->chunks[k].used, 0, PAGES)) {
+			remove_chunk(test, h, idx);
+			r->ungrown++;
+			return;
+		}
+	}
+	KUNIT_ASSERT_EQ(test, heap_ungrow(h, addr_at(idx, 0)), -EINVAL);
 }
 
 static void random_scavenged(struct kunit *test, struct heap *h,
@@ -1057,6 +1214,44 @@ static void random_scavenged(struct kunit *test, struct heap *h,
 		want = slow_count(h, page, n, true);
 	}
 	KUNIT_ASSERT_EQ(test, got, want);
+}
+
+/* What the scavenger does: the highest run that can go, from the chunk's end. */
+static void random_scavenge(struct kunit *test, struct heap *h,
+			    struct random *r)
+{
+	struct chunk *k = &h->chunks[below(r, h->nr_chunks)];
+	u32 min = 1U << below(r, 9), max = below(r, PAGES), i, n, whole = 0;
+	u64 addr;
+
+	i = palloc_find_scavenge_candidate(k->c, 0, PAGES, min, max, &n);
+
+	/* Each unit above the run has a page that cannot go. */
+	for (u32 unit = 0; unit < PAGES; unit += min) {
+		u32 idle = 0;
+
+		for (u32 at = unit; at < unit + min; at++)
+			idle += !k->used[at] && !k->scavenged[at];
+		whole += idle == min ? min : 0;
+		if (idle == min)
+			KUNIT_ASSERT_NE(test, i, PALLOC_NONE);
+		if (idle == min)
+			KUNIT_ASSERT_LE(test, unit + min, i + n);
+		else if (i != PALLOC_NONE)
+			KUNIT_ASSERT_FALSE(test, unit >= i && unit < i + n);
+	}
+	KUNIT_ASSERT_EQ(test, palloc_count_idle(k->c, 0, PAGES, min), whole);
+	if (i == PALLOC_NONE)
+		return;
+	KUNIT_ASSERT_TRUE(test, IS_ALIGNED(i, min) && IS_ALIGNED(n, min));
+	KUNIT_ASSERT_TRUE(test, n && n < max + min + !max);
+
+	addr = addr_at(k->idx, i);
+	KUNIT_ASSERT_EQ(test, heap_alloc_range(h, addr, n), 0);
+	KUNIT_ASSERT_EQ(test, heap_scavenged(h, pagealloc_set_scavenged, addr,
+					     n), n);
+	KUNIT_ASSERT_EQ(test, heap_free(h, addr, n), 0);
+	slow_set(h, page_at(k->idx, i), n, true, 1);
 }
 
 static void random_take_set(struct kunit *test, struct heap *h,
@@ -1134,7 +1329,7 @@ static void pagealloc_random(struct kunit *test)
 	for (u32 step = 0; step < 12000; step++) {
 		/* The heap fills up and empties by turns. */
 		if (step % 400 == 0) {
-			frees = 1 + below(r, 9);
+			frees = 1 + below(r, 10);
 			random_ungrow(test, h, r);
 		}
 		switch (below(r, 24)) {
@@ -1154,9 +1349,10 @@ static void pagealloc_random(struct kunit *test)
 			random_alloc_range(test, h, r);
 			break;
 		case 5:
-			/* Those that are free go only while few are in use. */
-			if (r->nr_runs < 20)
-				random_ungrow(test, h, r);
+			random_ungrow(test, h, r);
+			break;
+		case 6:
+			random_scavenge(test, h, r);
 			break;
 		default:
 			if (below(r, 10) < frees)
@@ -1173,6 +1369,7 @@ static void pagealloc_random(struct kunit *test)
 	}
 	check(test, h);
 
+	kunit_info(test, "%u chunks ungrown\n", r->ungrown);
 	KUNIT_EXPECT_GT(test, r->ungrown, 0);
 
 	/* All of it back: one run again wherever there are no walls. */
@@ -1591,41 +1788,104 @@ static int race(void *data)
 	return 0;
 }
 
-/* All prepare the same chunks: no node is built twice and kept, or lost. */
-static void pagealloc_race(struct kunit *test)
+#define SHRINK_ROUNDS	24
+
+/*
+ * Neighbours of what the others have: chunks come into the tree and leave it,
+ * and with the last one their nodes, which wait for readers. Answers go to
+ * the thread that started this one.
+ */
+static int shrink_race(void *data)
 {
-	struct heap *h = test->priv, *alone;
+	struct racer *racer = data;
+	struct pagealloc *p = &racer->h->p;
+	struct pagealloc_node *gone = NULL;
+	unsigned long flags;
+	int ret;
+
+	wait_for_completion(racer->start);
+	for (u32 i = 0; i < SHRINK_ROUNDS * RACE_CHUNKS; i++) {
+		u32 k = i % (RACE_CHUNKS / RACE_THREADS) * RACE_THREADS +
+			racer->nr;
+		struct palloc_chunk *c = &racer->chunks[k];
+		u64 addr = addr_at(k, 0);
+
+		ret = pagealloc_prepare(p, addr, c, GFP_KERNEL);
+		raw_spin_lock_irqsave(p->lock, flags);
+		if (!ret && !c->ready)
+			ret = pagealloc_grow(p, addr, 1);
+		else if (!ret)
+			ret = pagealloc_ungrow(p, addr, &gone);
+		raw_spin_unlock_irqrestore(p->lock, flags);
+		if (ret)
+			racer->ret = ret;
+
+		rcu_read_lock();
+		for (u32 at = 0; at < RACE_CHUNKS; at += 7) {
+			c = pagealloc_chunk(p, addr_at(at, 0));
+			if (c && c != &racer->chunks[at])
+				racer->ret = -EUCLEAN;
+			for (u32 level = 0; level < PAGEALLOC_LEVELS; level++)
+				pagealloc_level_summary(p, level, at >> 3 *
+							(PAGEALLOC_LEAF - level));
+		}
+		rcu_read_unlock();
+
+		if (i % RACE_CHUNKS == RACE_CHUNKS - 1) {
+			synchronize_rcu();
+			pagealloc_free_nodes(p, gone);
+			gone = NULL;
+		}
+	}
+	complete(&racer->done);
+	return 0;
+}
+
+/* Runs @fn in several threads on @chunks; true if none of them met an error. */
+static bool run_race(struct kunit *test, int (*fn)(void *data),
+		     struct palloc_chunk *chunks)
+{
 	DECLARE_COMPLETION_ONSTACK(start);
-	struct palloc_chunk *chunks;
 	struct racer *racers;
-	u32 started, bad = 0;
-	raw_spinlock_t lock;
+	u32 started;
+	bool ok;
 
 	racers = kunit_kcalloc(test, RACE_THREADS, sizeof(*racers), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, racers);
-	chunks = kunit_kcalloc(test, RACE_CHUNKS, sizeof(*chunks), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, chunks);
-	alone = kunit_kzalloc(test, sizeof(*alone), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, alone);
-
 	for (started = 0; started < RACE_THREADS; started++) {
 		struct racer *racer = &racers[started];
 		struct task_struct *task;
 
-		*racer = (struct racer){ .h = h, .chunks = chunks,
-					 .start = &start };
+		*racer = (struct racer){ .h = test->priv, .chunks = chunks,
+					 .start = &start, .nr = started };
 		init_completion(&racer->done);
-		task = kthread_run(race, racer, "goalloc_racer/%u", started);
+		task = kthread_run(fn, racer, "goalloc_racer/%u", started);
 		if (IS_ERR(task))
 			break;
 	}
+	ok = started == RACE_THREADS;
 	complete_all(&start);
 	for (u32 i = 0; i < started; i++) {
 		wait_for_completion(&racers[i].done);
-		bad += !!racers[i].ret;
+		if (racers[i].ret)
+			kunit_info(test, "racer %u: %d\n", i, racers[i].ret);
+		ok &= !racers[i].ret;
 	}
-	KUNIT_EXPECT_EQ(test, started, RACE_THREADS);
-	KUNIT_EXPECT_EQ(test, bad, 0);
+	return ok;
+}
+
+/* All prepare the same chunks: no node is built twice and kept, or lost. */
+static void pagealloc_race(struct kunit *test)
+{
+	struct heap *h = test->priv, *alone;
+	struct palloc_chunk *chunks;
+	raw_spinlock_t lock;
+
+	chunks = kunit_kcalloc(test, RACE_CHUNKS, sizeof(*chunks), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, chunks);
+	alone = kunit_kzalloc(test, sizeof(*alone), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, alone);
+	KUNIT_EXPECT_TRUE(test, run_race(test, race, chunks));
 
 	raw_spin_lock_init(&lock);
 	pagealloc_init(&alone->p, &lock);
@@ -1643,15 +1903,34 @@ static void pagealloc_race(struct kunit *test)
 	pagealloc_destroy(&alone->p);
 }
 
+/* Neighbours come and go, an even number of times: nothing is left. */
+static void pagealloc_shrink_race(struct kunit *test)
+{
+	struct heap *h = test->priv;
+	struct palloc_chunk *chunks;
+
+	chunks = kunit_kcalloc(test, RACE_CHUNKS, sizeof(*chunks), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, chunks);
+	KUNIT_EXPECT_TRUE(test, run_race(test, shrink_race, chunks));
+
+	KUNIT_EXPECT_EQ(test, atomic64_read(&h->p.meta_bytes), 0);
+	KUNIT_EXPECT_NULL(test, memchr_inv(h->p.child, 0, sizeof(h->p.child)));
+	KUNIT_EXPECT_NULL(test, memchr_inv(chunks, 0,
+					   RACE_CHUNKS * sizeof(*chunks)));
+	check(test, h);
+}
+
 static struct kunit_case pagealloc_cases[] = {
 	KUNIT_CASE_PARAM(pagealloc_table, row_gen_params),
 	KUNIT_CASE_PARAM(pagealloc_boundary, boundary_gen_params),
+	KUNIT_CASE_PARAM(pagealloc_exhaust, exhaust_gen_params),
 	KUNIT_CASE_SLOW(pagealloc_random),
 	KUNIT_CASE(pagealloc_root_entry),
 	KUNIT_CASE(pagealloc_broken_calls),
 	KUNIT_CASE(pagealloc_prepares),
 	KUNIT_CASE(pagealloc_fails),
 	KUNIT_CASE(pagealloc_race),
+	KUNIT_CASE_SLOW(pagealloc_shrink_race),
 	{}
 };
 

@@ -96,6 +96,31 @@ static u32 slow_first_free(const struct slow *s)
 	return PALLOC_NONE;
 }
 
+/* The highest run that can be given back, and all pages that can. */
+static u32 slow_candidate(const struct slow *s, u32 lo, u32 hi, u32 min,
+			  u32 max, u32 *n, u32 *idle)
+{
+	u32 at = PALLOC_NONE;
+	bool open = true;
+
+	*n = 0;
+	*idle = 0;
+	for (u32 unit = PAGES; unit; unit -= min) {
+		bool can = unit - min >= lo && unit <= hi;
+
+		for (u32 i = unit - min; i < unit; i++)
+			can &= !s->used[i] && !s->scavenged[i];
+		*idle += can ? min : 0;
+		if (can && open && (!*n || *n < max)) {
+			at = unit - min;
+			*n += min;
+		} else if (*n) {
+			open = false;
+		}
+	}
+	return at;
+}
+
 static struct palloc_chunk *new_chunk(struct kunit *test)
 {
 	struct palloc_chunk *c = kunit_kzalloc(test, sizeof(*c), GFP_KERNEL);
@@ -307,6 +332,120 @@ static void pallocbits_find(struct kunit *test)
 	}
 }
 
+/*
+ * What can be given back: looks at [lo, hi) in units of @min for a run of at
+ * most @max, and where it is found; @idle is how many pages of [lo, hi) can go.
+ */
+static const struct candidate_case {
+	const char *name;
+	const char *used, *scavenged;
+	struct {
+		u32 lo, hi, min, max, at, n, idle;
+	} look[6];
+} candidate_cases[] = {
+	{ "all of it", "", "",
+	  { { 0, 512, 1, 512, 0, 512, 512 }, { 0, 512, 64, 512, 0, 512, 512 },
+	    { 0, 512, 256, 512, 0, 512, 512 }, { 0, 512, 1, 10, 502, 10, 512 },
+	    { 0, 512, 16, 10, 496, 16, 512 },
+	    { 0, 512, 256, 0, 256, 256, 512 } } },
+	{ "in use", "0-511", "",
+	  { { 0, 512, 1, 512, NONE, 0, 0 }, { 0, 512, 64, 1, NONE, 0, 0 } } },
+	{ "scavenged", "", "0-511",
+	  { { 0, 512, 1, 512, NONE, 0, 0 }, { 0, 512, 256, 1, NONE, 0, 0 } } },
+	{ "in use or scavenged", "0-99,300-511", "100-299",
+	  { { 0, 512, 1, 512, NONE, 0, 0 }, { 0, 512, 2, 512, NONE, 0, 0 } } },
+	{ "in use and scavenged", "0-300", "200-400",
+	  { { 0, 512, 1, 512, 401, 111, 111 }, { 0, 401, 1, 512, NONE, 0, 0 },
+	    { 0, 512, 32, 512, 416, 96, 96 },
+	    { 0, 512, 256, 512, NONE, 0, 0 } } },
+	{ "the lowest page", "1-511", "",
+	  { { 0, 512, 1, 512, 0, 1, 1 }, { 0, 512, 2, 512, NONE, 0, 0 },
+	    { 1, 512, 1, 512, NONE, 0, 0 }, { 0, 1, 1, 1, 0, 1, 1 } } },
+	{ "the highest page", "0-510", "",
+	  { { 0, 512, 1, 512, 511, 1, 1 }, { 0, 511, 1, 512, NONE, 0, 0 },
+	    { 511, 512, 1, 512, 511, 1, 1 },
+	    { 0, 512, 2, 512, NONE, 0, 0 } } },
+	{ "every other page", "0-511:1/2", "",
+	  { { 0, 512, 1, 512, 511, 1, 256 }, { 0, 512, 2, 512, NONE, 0, 0 },
+	    { 0, 101, 1, 512, 99, 1, 50 } } },
+	{ "every other pair", "0-511:2/4", "",
+	  { { 0, 512, 1, 512, 510, 2, 256 }, { 0, 512, 2, 512, 510, 2, 256 },
+	    { 0, 512, 1, 1, 511, 1, 256 }, { 0, 512, 4, 512, NONE, 0, 0 },
+	    { 0, 511, 2, 512, 506, 2, 254 } } },
+	{ "pairs that are not aligned", "0,3-4,7-8,11-511", "",
+	  { { 0, 512, 1, 512, 9, 2, 6 }, { 0, 512, 2, 512, NONE, 0, 0 },
+	    { 0, 10, 1, 512, 9, 1, 5 } } },
+	{ "every other eight", "", "0-511:8/16",
+	  { { 0, 512, 8, 512, 504, 8, 256 }, { 0, 512, 4, 4, 508, 4, 256 },
+	    { 0, 512, 16, 512, NONE, 0, 0 } } },
+	{ "every other word", "", "0-511:64/128",
+	  { { 0, 512, 64, 512, 448, 64, 256 }, { 0, 512, 1, 512, 448, 64, 256 },
+	    { 0, 512, 128, 512, NONE, 0, 0 },
+	    { 65, 512, 64, 512, 448, 64, 192 },
+	    { 0, 448, 32, 32, 352, 32, 192 } } },
+	{ "cut to units", "0-2,20,100-511", "",
+	  { { 0, 512, 1, 512, 21, 79, 96 }, { 0, 512, 2, 512, 22, 78, 94 },
+	    { 0, 512, 4, 512, 24, 76, 92 }, { 0, 512, 8, 512, 24, 72, 80 },
+	    { 0, 512, 16, 512, 32, 64, 64 }, { 0, 512, 64, 64, NONE, 0, 0 } } },
+	{ "over words", "0-60,450-511", "",
+	  { { 0, 512, 1, 512, 61, 389, 389 }, { 0, 512, 1, 100, 350, 100, 389 },
+	    { 0, 512, 32, 512, 64, 384, 384 },
+	    { 0, 512, 64, 65, 320, 128, 384 },
+	    { 0, 512, 128, 512, 128, 256, 256 },
+	    { 0, 512, 256, 512, NONE, 0, 0 } } },
+	{ "longer than a word wants", "0-63,128-511", "",
+	  { { 0, 512, 1, 64, 64, 64, 64 }, { 0, 512, 1, 63, 65, 63, 64 },
+	    { 0, 512, 64, 1, 64, 64, 64 }, { 0, 512, 128, 1, NONE, 0, 0 } } },
+	{ "halves", "255", "",
+	  { { 0, 512, 256, 512, 256, 256, 256 }, { 0, 256, 1, 512, 0, 255, 255 },
+	    { 0, 256, 128, 512, 0, 128, 128 },
+	    { 0, 256, 256, 512, NONE, 0, 0 },
+	    { 256, 512, 256, 1, 256, 256, 256 } } },
+	{ "inside a range", "", "",
+	  { { 100, 200, 1, 512, 100, 100, 100 },
+	    { 100, 200, 8, 512, 104, 96, 96 },
+	    { 100, 200, 64, 512, 128, 64, 64 },
+	    { 100, 200, 128, 512, NONE, 0, 0 },
+	    { 130, 131, 1, 9, 130, 1, 1 }, { 70, 120, 1, 9, 111, 9, 50 } } },
+	{ "an empty range", "", "",
+	  { { 0, 0, 1, 512, NONE, 0, 0 }, { 64, 64, 1, 512, NONE, 0, 0 },
+	    { 512, 512, 16, 1, NONE, 0, 0 } } },
+};
+
+KUNIT_ARRAY_PARAM_DESC(candidate, candidate_cases, name);
+
+static void pallocbits_candidate(struct kunit *test)
+{
+	const struct candidate_case *row = test->param_value;
+	struct palloc_chunk *c = new_chunk(test);
+
+	parse(test, &c->data.alloc, row->used);
+	parse(test, &c->data.scavenged, row->scavenged);
+	for (u32 k = 0; k < ARRAY_SIZE(row->look) && row->look[k].min; k++) {
+		u32 lo = row->look[k].lo, hi = row->look[k].hi, n = 0;
+		u32 min = row->look[k].min, max = row->look[k].max;
+
+		KUNIT_EXPECT_EQ_MSG(test,
+				    palloc_find_scavenge_candidate(c, lo, hi,
+								   min, max,
+								   &n),
+				    row->look[k].at, "look %u", k);
+		KUNIT_EXPECT_EQ_MSG(test, n, row->look[k].n, "look %u", k);
+		KUNIT_EXPECT_EQ_MSG(test, palloc_count_idle(c, lo, hi, min),
+				    row->look[k].idle, "look %u", k);
+
+		/* Nothing of a chunk that was not grown. */
+		c->ready = false;
+		n = 0;
+		KUNIT_EXPECT_EQ(test,
+				palloc_find_scavenge_candidate(c, lo, hi, min,
+							       max, &n), NONE);
+		KUNIT_EXPECT_EQ(test, n, 0);
+		KUNIT_EXPECT_EQ(test, palloc_count_idle(c, lo, hi, min), 0);
+		c->ready = true;
+	}
+}
+
 /* Summaries of neighbours. A whole entry has 2^log pages. */
 static const struct merge_case {
 	const char *name;
@@ -509,6 +648,53 @@ static void pallocbits_random_find(struct kunit *test)
 	}
 }
 
+static void pallocbits_random_candidate(struct kunit *test)
+{
+	struct twin *t = new_twin(test);
+
+	for (u32 round = 0; round < 4000; round++) {
+		struct palloc_chunk *c = t->c;
+
+		random_fill(t);
+		memcpy(t->s->scavenged, t->s->used, PAGES);
+		random_fill(t);
+		for (u32 i = 0; i < PAGES; i++)
+			__assign_bit(i, c->data.scavenged.b,
+				     t->s->scavenged[i]);
+
+		for (u32 k = 0; k < 4; k++) {
+			u32 min = 1U << below(&t->rnd, 9), n = 0, want_n, idle;
+			u32 max = below(&t->rnd, 2 * PAGES), want, got;
+			u32 lo = 0, hi = PAGES;
+
+			if (k) {
+				lo = below(&t->rnd, PAGES + 1);
+				hi = lo + below(&t->rnd, PAGES + 1 - lo);
+			}
+			want = slow_candidate(t->s, lo, hi, min, max, &want_n,
+					      &idle);
+			got = palloc_find_scavenge_candidate(c, lo, hi, min,
+							     max, &n);
+			KUNIT_EXPECT_EQ_MSG(test, got, want,
+					    "%u to %u pages in [%u, %u)", min,
+					    max, lo, hi);
+			KUNIT_EXPECT_EQ_MSG(test, n, want_n,
+					    "%u to %u pages in [%u, %u)", min,
+					    max, lo, hi);
+			KUNIT_EXPECT_EQ_MSG(test,
+					    palloc_count_idle(c, lo, hi, min),
+					    idle, "units of %u in [%u, %u)",
+					    min, lo, hi);
+		}
+		if (test->status == KUNIT_FAILURE) {
+			kunit_info(test, "round %u, in use %*pbl, scavenged %*pbl\n",
+				   round, PAGES, c->data.alloc.b, PAGES,
+				   c->data.scavenged.b);
+			return;
+		}
+	}
+}
+
 static u32 slow_set(u8 *bytes, u32 i, u32 n, u8 to)
 {
 	u32 changed = 0;
@@ -589,9 +775,11 @@ static struct kunit_case pallocbits_cases[] = {
 	KUNIT_CASE_PARAM(pallocbits_ranges, range_gen_params),
 	KUNIT_CASE_PARAM(pallocbits_summarize, find_gen_params),
 	KUNIT_CASE_PARAM(pallocbits_find, find_gen_params),
+	KUNIT_CASE_PARAM(pallocbits_candidate, candidate_gen_params),
 	KUNIT_CASE_PARAM(pallocbits_merge, merge_gen_params),
 	KUNIT_CASE(pallocbits_pack),
 	KUNIT_CASE_SLOW(pallocbits_random_find),
+	KUNIT_CASE_SLOW(pallocbits_random_candidate),
 	KUNIT_CASE_SLOW(pallocbits_random_use),
 	{}
 };
