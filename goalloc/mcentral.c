@@ -199,11 +199,11 @@ static void mcentral_looked(struct mspan *s)
  * stored before the remote bits are looked at, with a full barrier between;
  * a remote free does both the other way round, in mspan_free_remote() and
  * mcentral_freed(). So either its bit is seen here, or it sees the new place
- * and comes for the lock (I3).
+ * and comes for the lock (I3). @full: it was just found full, one look will do.
  */
-static bool mcentral_put_locked(struct mcentral *c, struct mspan *s)
+static bool mcentral_put_locked(struct mcentral *c, struct mspan *s, bool full)
 {
-	u32 live = mspan_live(s);
+	u32 live = full ? s->nelems : mspan_live(s);
 
 	lockdep_assert_held(&c->lock);
 	if (live == s->nelems) {
@@ -232,7 +232,7 @@ static bool mcentral_put_locked(struct mcentral *c, struct mspan *s)
 void mcentral_put(struct mcentral *c, struct mspan *s)
 {
 	unsigned long flags = mcentral_lock(c);
-	bool gone = mcentral_put_locked(c, s);
+	bool gone = mcentral_put_locked(c, s, false);
 
 	mcentral_unlock(c, flags);
 	if (gone)
@@ -399,7 +399,8 @@ GOALLOC_EXPORT_FOR_KUNIT(mcentral_uncache_span);
 /**
  * mcentral_cache_span_fast - swaps a used-up span for a swept one
  * @c: the mcentral
- * @old: the span the mcache gives up, its owner gone, or NULL
+ * @old: the span the mcache gives up, its owner gone, or NULL; all its slots
+ *	taken, but for those freed in this moment
  *
  * The lock is taken once for both.
  *
@@ -419,7 +420,7 @@ struct mspan *mcentral_cache_span_fast(struct mcentral *c, struct mspan *old)
 		if (stale)
 			mspan_set_place(old, MSPAN_HELD);
 		else
-			gone = mcentral_put_locked(c, old);
+			gone = mcentral_put_locked(c, old, true);
 	}
 	sg = READ_ONCE(c->heap->sweepgen);
 	s = mcentral_pop_partial(c, (sg / 2) & 1);
