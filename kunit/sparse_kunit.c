@@ -226,21 +226,27 @@ static void sparse_race(struct kunit *test)
 		KUNIT_EXPECT_GT(test, lost, 0);
 }
 
-/* What happens just before a page is entered in its table. */
+/* Longer than what CPUs set pages aside for, so each has its place. */
+#define ENTRY_BELOW	20
+#define ENTRY_PAGES	17
+
+/* What happens when a page is ready to be entered in its table. */
 enum entry_act {
 	ACT_RETURN,		/* the span goes back to the heap */
 	ACT_RETURN_SCAVENGE,	/* and all that is idle to the system */
 	ACT_REUSE,		/* and another takes the same page */
 	ACT_TAKEN,		/* and another is just being made of it */
-	ACT_GOING,		/* the span is half on its way to the heap */
+	ACT_GOING,		/* the span cannot be found any more */
 	ACT_BACK,		/* somebody else backs the page */
 	ACT_BACK_AND_GO,	/* and then it goes, with its span */
+	ACT_TABLES_GO,		/* the span goes, and its chunk */
+	ACT_TABLES_ANEW,	/* and both come again */
 };
 
 static const struct entry_row {
 	const char *what;
 	enum entry_act act;
-	bool in_use;		/* afterwards */
+	bool in_use;		/* afterwards; else it was too late for the page */
 } entry_rows[] = {
 	{ "the span goes", ACT_RETURN, false },
 	{ "the span goes, idle memory is given back", ACT_RETURN_SCAVENGE, false },
@@ -249,14 +255,16 @@ static const struct entry_row {
 	{ "the span is going", ACT_GOING, false },
 	{ "somebody else was first", ACT_BACK, true },
 	{ "somebody else was first, and all goes", ACT_BACK_AND_GO, false },
+	{ "the tables go", ACT_TABLES_GO, false },
+	{ "the tables go and come again", ACT_TABLES_ANEW, true },
 };
 
 KUNIT_ARRAY_PARAM_DESC(entry, entry_rows, what);
 
 static struct {
 	enum entry_act act;
-	struct mspan *s, *other;
-	u64 addr, released;
+	struct mspan *s, *below, *other;
+	u64 addr, released, tables;
 	struct page *page;
 	u32 calls;
 	ssize_t inner;
@@ -279,22 +287,17 @@ static void entry_hook(struct goalloc_heap *heap, struct page *page)
 		if (entry.act == ACT_RETURN_SCAVENGE)
 			entry.released = scavenge(heap, GOALLOC_NO_LIMIT, SCAVENGE_REQUEST);
 		if (entry.act == ACT_REUSE)
-			entry.other = sparse_kunit_span(heap, 5);
+			entry.other = sparse_kunit_span(heap, ENTRY_PAGES);
 		break;
 	case ACT_TAKEN:
 		mheap_return_span(s);
 		flags = mheap_lock(heap);
-		heap->pages_released -= pagealloc_alloc_range(&heap->pages, entry.addr, 1);
-		heap->pages_in_use++;
+		atomic64_sub(pagealloc_alloc_range(&heap->pages, entry.addr, 1),
+			     &heap->pages_released);
 		mheap_unlock(heap, flags);
 		break;
 	case ACT_GOING:
-		mheap_return_span(s);
-		flags = mheap_lock(heap);
-		heap->pages_released -= pagealloc_alloc_range(&heap->pages, entry.addr, 1);
-		heap->pages_in_use++;
-		pagealloc_set_scavenged(&heap->pages, entry.addr, 1);
-		mheap_unlock(heap, flags);
+		sparse_unmap_span(heap, s);
 		break;
 	case ACT_BACK:
 	case ACT_BACK_AND_GO:
@@ -304,56 +307,83 @@ static void entry_hook(struct goalloc_heap *heap, struct page *page)
 		mheap_return_span(s);
 		entry.released = scavenge(heap, GOALLOC_NO_LIMIT, SCAVENGE_REQUEST);
 		break;
+	case ACT_TABLES_GO:
+	case ACT_TABLES_ANEW:
+		mheap_return_span(s);
+		mheap_return_span(entry.below);
+		entry.tables = mheap_release_tables(heap, 0, 0);
+		if (entry.act == ACT_TABLES_GO)
+			break;
+		entry.below = sparse_kunit_span(heap, ENTRY_BELOW);
+		entry.other = sparse_kunit_span(heap, ENTRY_PAGES);
+		break;
 	}
 }
 
+/* An entry is made while a span is there, or not at all. */
 static void sparse_touch_and_go(struct kunit *test)
 {
 	const struct entry_row *row = test->param_value;
 	struct goalloc_heap *heap = sparse_kunit_heap(test, 0);
-	struct mspan *below = sparse_kunit_span(heap, 3), *s = sparse_kunit_span(heap, 5);
+	struct mspan *s;
 	unsigned long flags;
-	u64 released, scav;
+	u64 released;
 	u8 bytes[2];
 
-	KUNIT_ASSERT_NOT_NULL(test, below);
+	memset(&entry, 0, sizeof(entry));
+	entry.below = sparse_kunit_span(heap, ENTRY_BELOW);
+	entry.s = s = sparse_kunit_span(heap, ENTRY_PAGES);
+	KUNIT_ASSERT_NOT_NULL(test, entry.below);
 	KUNIT_ASSERT_NOT_NULL(test, s);
 	hooks_end_with(test);
-	memset(&entry, 0, sizeof(entry));
 	entry.act = row->act;
-	entry.s = s;
 	entry.addr = s->start_addr + 2 * PAGE_BYTES;
-	released = heap->pages_released;
+	released = mheap_pages_released(heap);
 	WRITE_ONCE(sparse_before_entry, entry_hook);
-	KUNIT_EXPECT_EQ(test, sparse_kunit_touch(heap, entry.addr, 0x11), 1);
+	KUNIT_EXPECT_EQ(test, sparse_kunit_touch(heap, entry.addr, 0x11),
+			row->in_use ? 1 : -EFAULT);
 	KUNIT_ASSERT_EQ(test, entry.calls, 1);
-	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), PAGE_BYTES);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), row->in_use ? PAGE_BYTES : 0);
 	KUNIT_EXPECT_EQ(test, !!heap_kunit_span_of(heap, entry.addr), row->in_use);
+
+	/* The page that was to be entered is the heap's, or nobody's but ours. */
+	if (row->in_use && row->act != ACT_BACK) {
+		KUNIT_EXPECT_EQ(test, page_count(entry.page), 2);
+		KUNIT_EXPECT_PTR_EQ(test, entry.page, sparse_kunit_page(heap, entry.addr));
+	} else {
+		KUNIT_EXPECT_EQ(test, page_count(entry.page), 1);
+		KUNIT_EXPECT_PTR_EQ(test, entry.page->mapping, NULL);
+		KUNIT_EXPECT_PTR_NE(test, entry.page, sparse_kunit_page(heap, entry.addr));
+	}
+	put_page(entry.page);
 
 	switch (row->act) {
 	case ACT_RETURN_SCAVENGE:
-		/* There was nothing to give yet; there is now, and it is found. */
 		KUNIT_EXPECT_EQ(test, entry.released, 0);
 		fallthrough;
 	case ACT_RETURN:
-		KUNIT_EXPECT_EQ(test, heap->pages_released, released + 4);
+		KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), released + ENTRY_PAGES);
 		break;
+	case ACT_TABLES_ANEW:
+		KUNIT_ASSERT_NOT_NULL(test, entry.below);
+		fallthrough;
 	case ACT_REUSE:
 		KUNIT_ASSERT_NOT_NULL(test, entry.other);
-		KUNIT_EXPECT_EQ(test, heap->pages_released, released);
+		KUNIT_ASSERT_EQ(test, entry.other->start_addr, entry.addr - 2 * PAGE_BYTES);
+		KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), released);
+		break;
+	case ACT_TAKEN:
+		/* Given back as it was taken: nothing has come behind it. */
+		flags = mheap_lock(heap);
+		pagealloc_set_scavenged(&heap->pages, entry.addr, 1);
+		atomic64_inc(&heap->pages_released);
+		pagealloc_free(&heap->pages, entry.addr, 1);
+		mheap_chunk_changed(heap, mheap_chunk(heap, entry.addr), entry.addr);
+		mheap_unlock(heap, flags);
 		break;
 	case ACT_GOING:
-	case ACT_TAKEN:
-		/* The one page is in neither count; it ends as any span's. */
-		KUNIT_EXPECT_EQ(test, heap->pages_released, released + 4);
-		flags = mheap_lock(heap);
-		scav = pagealloc_count_scavenged(&heap->pages, entry.addr, 1);
-		heap->pages_in_use--;
-		heap->pages_released += scav;
-		scavenge_freed(heap, entry.addr, 1);
-		pagealloc_free(&heap->pages, entry.addr, 1);
-		mheap_unlock(heap, flags);
-		KUNIT_EXPECT_EQ(test, scav, 0);
+		mheap_return_span(s);
+		KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), released + ENTRY_PAGES);
 		break;
 	case ACT_BACK:
 		KUNIT_EXPECT_EQ(test, entry.inner, 1);
@@ -364,26 +394,47 @@ static void sparse_touch_and_go(struct kunit *test)
 	case ACT_BACK_AND_GO:
 		KUNIT_EXPECT_EQ(test, entry.inner, 1);
 		KUNIT_EXPECT_EQ(test, entry.released, PAGE_BYTES);
-		KUNIT_EXPECT_EQ(test, heap->pages_released, released + 4);
+		KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), released + ENTRY_PAGES);
+		break;
+	case ACT_TABLES_GO:
+		KUNIT_EXPECT_EQ(test, heap->pages_sys, 0);
 		break;
 	}
-	/* The page that was to be entered is the heap's, or nobody's but ours. */
-	if (row->act == ACT_BACK) {
-		KUNIT_EXPECT_EQ(test, page_count(entry.page), 1);
-		KUNIT_EXPECT_PTR_NE(test, entry.page, sparse_kunit_page(heap, entry.addr));
-	} else {
-		KUNIT_EXPECT_EQ(test, page_count(entry.page), 2);
-		KUNIT_EXPECT_PTR_EQ(test, entry.page, sparse_kunit_page(heap, entry.addr));
-	}
-	put_page(entry.page);
+	if (entry.act == ACT_TABLES_GO || entry.act == ACT_TABLES_ANEW)
+		KUNIT_EXPECT_GT(test, entry.tables, 0);
 	heap_kunit_check(test, heap, 0);
+	KUNIT_EXPECT_EQ(test, scavenge(heap, GOALLOC_NO_LIMIT, SCAVENGE_REQUEST), 0);
+	heap_kunit_check(test, heap, 0);
+	/* No table stays, and nothing that was made for one. */
+	if (entry.act == ACT_TABLES_GO)
+		KUNIT_EXPECT_LE(test, atomic64_read(&heap->gc_bytes), SZ_16K);
+}
 
-	if (!row->in_use) {
-		KUNIT_EXPECT_EQ(test, scavenge(heap, GOALLOC_NO_LIMIT, SCAVENGE_REQUEST),
-				PAGE_BYTES);
-		KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), 0);
+/* Idle memory of the heap's own goes before a first touch fails. */
+static void sparse_short(struct kunit *test)
+{
+	for (u32 fails = 1; fails <= 2; fails++) {
+		struct goalloc_heap *heap = sparse_kunit_heap(test, 0);
+		struct mspan *low = sparse_kunit_span(heap, 8), *high;
+		u8 *buf = kunit_kmalloc(test, PAGE_BYTES, GFP_KERNEL);
+
+		KUNIT_ASSERT_NOT_NULL(test, low);
+		KUNIT_ASSERT_NOT_NULL(test, buf);
+		hooks_end_with(test);
+		high = sparse_kunit_span(heap, 40);
+		KUNIT_ASSERT_NOT_NULL(test, high);
+		KUNIT_EXPECT_EQ(test, fill(heap, high->start_addr, 40 * PAGE_BYTES, 1, buf),
+				40 * PAGE_BYTES);
+		mheap_return_span(high);
+		goalloc_fail_run(1, fails);
+		KUNIT_EXPECT_EQ(test, sparse_kunit_touch(heap, low->start_addr, 1),
+				fails == 1 ? 1 : -ENOMEM);
+		KUNIT_EXPECT_EQ(test, goalloc_fail_left(), 0);
+		goalloc_fail_nth(0);
+		KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed),
+				40 * PAGE_BYTES - SZ_128K + (fails == 1 ? PAGE_BYTES : 0));
+		heap_kunit_check(test, heap, 0);
 	}
-	heap_kunit_check(test, heap, 0);
 }
 
 #define LOOK_PAGES	400
@@ -396,14 +447,29 @@ static struct {
 	u32 n;
 } look;
 
-/* The page goes back to the system, and then is had by somebody else. */
+/*
+ * The page goes back to the system, and then is had by somebody else. As scavenge()
+ * does it, but that may sleep.
+ */
 static void look_hook(struct goalloc_heap *heap, struct page *page)
 {
+	u64 addr = look.s->start_addr, n = look.s->npages;
+	unsigned long flags;
+
 	WRITE_ONCE(sparse_after_look, NULL);
 	mheap_return_span(look.s);
-	scavenge(heap, GOALLOC_NO_LIMIT, SCAVENGE_REQUEST);
+	flags = mheap_lock(heap);
+	atomic64_sub(pagealloc_alloc_range(&heap->pages, addr, n), &heap->pages_released);
+	mheap_unlock(heap, flags);
+	sparse_release(heap, addr, n);
+	flags = mheap_lock(heap);
+	pagealloc_set_scavenged(&heap->pages, addr, n);
+	atomic64_add(n, &heap->pages_released);
+	pagealloc_free(&heap->pages, addr, n);
+	mheap_chunk_changed(heap, mheap_chunk(heap, addr), addr);
+	mheap_unlock(heap, flags);
 	while (look.n < LOOK_PAGES && look.page != page) {
-		look.page = alloc_page(GFP_KERNEL);
+		look.page = alloc_page(GFP_ATOMIC);
 		if (!look.page)
 			break;
 		look.got[look.n++] = look.page;
@@ -440,8 +506,9 @@ static void sparse_look_and_go(struct kunit *test)
 		look.page = NULL;
 		memset(bytes, 0x33, sizeof(bytes));
 		WRITE_ONCE(sparse_after_look, look_hook);
+		/* It is not there to be read, and of no span to be written. */
 		KUNIT_EXPECT_EQ(test, sparse_kunit_move(heap, addr, bytes, sizeof(bytes), write),
-				sizeof(bytes));
+				write ? -EFAULT : sizeof(bytes));
 		KUNIT_EXPECT_PTR_EQ(test, READ_ONCE(sparse_after_look), NULL);
 		KUNIT_ASSERT_NOT_NULL(test, look.page);
 		KUNIT_ASSERT_LT_MSG(test, look.n, LOOK_PAGES, "nobody took the page");
@@ -449,8 +516,7 @@ static void sparse_look_and_go(struct kunit *test)
 			KUNIT_EXPECT_NULL(test, memchr_inv(bytes, 0, sizeof(bytes)));
 		KUNIT_EXPECT_NULL(test, memchr_inv(page_address(look.page), 0x77, PAGE_SIZE));
 		KUNIT_EXPECT_EQ(test, page_count(look.page), 1);
-		KUNIT_EXPECT_EQ(test, scavenge(heap, GOALLOC_NO_LIMIT, SCAVENGE_REQUEST),
-				write * PAGE_BYTES);
+		KUNIT_EXPECT_EQ(test, scavenge(heap, GOALLOC_NO_LIMIT, SCAVENGE_REQUEST), 0);
 		heap_kunit_check(test, heap, 0);
 		kunit_release_action(test, look_put, NULL);
 	}
@@ -465,7 +531,7 @@ static void sparse_failures(struct kunit *test)
 	for (nth = 1; ; nth++) {
 		struct goalloc_heap *heap = sparse_kunit_heap(test, 0);
 		struct mspan *filler = sparse_kunit_span(heap, 510);
-		struct mspan *s = sparse_kunit_span(heap, 4);
+		struct mspan *s = sparse_kunit_span(heap, 20);
 		u8 *buf = kunit_kmalloc(test, 4 * PAGE_BYTES, GFP_KERNEL);
 		u32 pages = 0;
 		ssize_t n;
@@ -475,6 +541,7 @@ static void sparse_failures(struct kunit *test)
 		KUNIT_ASSERT_NOT_NULL(test, filler);
 		KUNIT_ASSERT_NOT_NULL(test, s);
 		KUNIT_ASSERT_NOT_NULL(test, buf);
+		KUNIT_ASSERT_EQ(test, goalloc_chunk_page(s->start_addr), 510);
 		tables = atomic64_read(&heap->gc_bytes);
 		memset(buf, 0x77, 4 * PAGE_BYTES);
 		/* Two chunks, four pages: six allocations. */
@@ -520,7 +587,7 @@ static void sparse_failures(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, nth, 7);
 }
 
-/* Ranges of a span of 10 pages in two chunks, as plain bytes. */
+/* Ranges of the first 10 pages of a span, in two chunks, as plain bytes. */
 #define ZERO_PAGES	10
 #define ZERO_BYTES	(ZERO_PAGES * PAGE_BYTES)
 
@@ -601,7 +668,7 @@ static void sparse_zero_ranges(struct kunit *test)
 	for (u32 m = 0; m < ARRAY_SIZE(masks); m++) {
 		z->heap = sparse_kunit_heap(test, 0);
 		filler = sparse_kunit_span(z->heap, 508);
-		s = sparse_kunit_span(z->heap, ZERO_PAGES);
+		s = sparse_kunit_span(z->heap, ZERO_PAGES + 10);
 		KUNIT_ASSERT_NOT_NULL(test, filler);
 		KUNIT_ASSERT_NOT_NULL(test, s);
 		z->base = s->start_addr;
@@ -765,7 +832,7 @@ static void sparse_needzero_span(struct kunit *test)
 /* Large objects on pages that were one's before, some of them untouched. */
 static void sparse_needzero_large(struct kunit *test)
 {
-	static const u64 sizes[] = { 40000, 300000, 5 << 20 };
+	static const u64 sizes[] = { 140000, 300000, 5 << 20 };
 	u8 *buf = kunit_kmalloc(test, PAGE_BYTES, GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, buf);
@@ -911,7 +978,7 @@ static void sparse_held(struct kunit *test)
 		KUNIT_EXPECT_NULL(test, sparse_kunit_page(heap, base + held[i] * PAGE_BYTES));
 	}
 	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), 0);
-	KUNIT_EXPECT_EQ(test, heap->pages_released, heap->pages_sys);
+	KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), heap->pages_sys);
 	heap_kunit_check(test, heap, 0);
 }
 
@@ -990,11 +1057,14 @@ static void sparse_seek_all(struct kunit *test)
 				GOALLOC_HEAP_BASE);
 		memset(state, SEEK_IDLE, SEEK_PAGES);
 		while (page < SEEK_PAGES) {
-			u32 len = 1 + prandom_u32_state(&rnd) % (round & 1 ? 300 : 20);
+			u32 len = PAGE_CACHE_RUN_MAX + 1 +
+				  prandom_u32_state(&rnd) % (round & 1 ? 300 : 20);
 			u32 often = prandom_u32_state(&rnd) % 4;
 
 			/* Each chunk is full before the next one is begun. */
 			len = min(len, PALLOC_CHUNK_PAGES - page % PALLOC_CHUNK_PAGES);
+			if (PALLOC_CHUNK_PAGES - page % PALLOC_CHUNK_PAGES - len <= PAGE_CACHE_RUN_MAX)
+				len = PALLOC_CHUNK_PAGES - page % PALLOC_CHUNK_PAGES;
 			s[n] = sparse_kunit_span(heap, len);
 			KUNIT_ASSERT_NOT_NULL(test, s[n]);
 			KUNIT_ASSERT_EQ(test, goalloc_page_index(s[n]->start_addr), page);
@@ -1128,9 +1198,75 @@ static void sparse_readers(struct kunit *test)
 	heap_kunit_check(test, run.other, 0);
 }
 
+#define LATE_PAGES	24
+
+struct late_run {
+	struct goalloc_heap *heap;
+	u64 cycles, came;
+	atomic64_t touched, refused;
+};
+
+/*
+ * One makes spans at one place and returns them; the others write there. Once a
+ * span is returned no page comes there until there is another one.
+ */
+static void late_crew(struct crew *crew, u32 who)
+{
+	struct late_run *run = crew->arg;
+
+	for (u32 i = who; crew_go_on(crew); i++) {
+		u64 addr = GOALLOC_HEAP_BASE + i * 5 % LATE_PAGES * PAGE_BYTES;
+		struct mspan *s;
+		ssize_t n;
+		s64 backed;
+
+		if (who) {
+			n = sparse_kunit_touch(run->heap, addr, who);
+			if (n != 1 && n != -EFAULT)
+				atomic_inc(&crew->bad);
+			atomic64_inc(n < 0 ? &run->refused : &run->touched);
+			continue;
+		}
+		s = sparse_kunit_span(run->heap, LATE_PAGES);
+		if (!s || s->start_addr != GOALLOC_HEAP_BASE) {
+			atomic_inc(&crew->bad);
+			break;
+		}
+		usleep_range(20, 200);
+		mheap_return_span(s);
+		backed = atomic64_read(&run->heap->backed);
+		run->came += backed > 0;
+		usleep_range(20, 200);
+		if (atomic64_read(&run->heap->backed) != backed)
+			atomic_inc(&crew->bad);
+		scavenge(run->heap, GOALLOC_NO_LIMIT, SCAVENGE_REQUEST);
+		run->cycles++;
+	}
+}
+
+static void sparse_late(struct kunit *test)
+{
+	struct late_run run = { .heap = sparse_kunit_heap(test, 0) };
+	struct crew *crew = kunit_kzalloc(test, sizeof(*crew), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, crew);
+	crew_run(test, crew, 4, 1500, late_crew, &run);
+	kunit_info(test, "%llu cycles, in %llu pages came; %lld touched, %lld refused\n",
+		   run.cycles, run.came, atomic64_read(&run.touched),
+		   atomic64_read(&run.refused));
+	KUNIT_EXPECT_GT(test, run.came, 0);
+	KUNIT_EXPECT_GT(test, atomic64_read(&run.refused), 0);
+	heap_kunit_check(test, run.heap, 0);
+	scavenge(run.heap, GOALLOC_NO_LIMIT, SCAVENGE_REQUEST);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&run.heap->backed), 0);
+	heap_kunit_check(test, run.heap, 0);
+}
+
 static struct kunit_case sparse_cases[] = {
 	KUNIT_CASE_PARAM(sparse_race, race_gen_params),
 	KUNIT_CASE_PARAM(sparse_touch_and_go, entry_gen_params),
+	KUNIT_CASE_SLOW(sparse_late),
+	KUNIT_CASE(sparse_short),
 	KUNIT_CASE(sparse_look_and_go),
 	KUNIT_CASE(sparse_failures),
 	KUNIT_CASE(sparse_zero_ranges),
@@ -1146,8 +1282,26 @@ static struct kunit_case sparse_cases[] = {
 	{}
 };
 
+static unsigned int scavenge_percent;
+
+/* What is idle stays until a test says otherwise. */
+static int sparse_suite_init(struct kunit_suite *suite)
+{
+	scavenge_percent = goalloc_scavenge_percent;
+	WRITE_ONCE(goalloc_scavenge_percent, 0);
+	cancel_delayed_work_sync(&goalloc_bgscavenge);
+	return 0;
+}
+
+static void sparse_suite_exit(struct kunit_suite *suite)
+{
+	WRITE_ONCE(goalloc_scavenge_percent, scavenge_percent);
+}
+
 static struct kunit_suite sparse_suite = {
 	.name = "goalloc_sparse",
+	.suite_init = sparse_suite_init,
+	.suite_exit = sparse_suite_exit,
 	.test_cases = sparse_cases,
 };
 
