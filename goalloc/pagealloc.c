@@ -223,43 +223,53 @@ static u64 take_range(struct pagealloc *p, u64 page, u64 npages)
  *
  * The tree is walked in order of address, and a node entered only when the
  * entry above it says that a run inside is long enough. A run may also
- * straddle entries, so @run pages from @run_base on, right below the entry at
- * hand, are carried along.
+ * straddle entries, so the length @run of the one right below @page is carried
+ * along.
  */
 static u64 search_tree(struct pagealloc *p, u64 npages, u64 align, u64 *first)
 {
+	/* The entry at hand; and those above it, by level. */
 	struct pagealloc_node *path[PAGEALLOC_LEVELS] = {};
-	u32 slot[PAGEALLOC_LEVELS] = {};
-	u64 page, run_base = 0, run = 0;
+	u32 slots[PAGEALLOC_LEVELS] = {};
+	u32 level = 0, slot = pagealloc_level_index(0, p->search_addr);
+	u32 entries = PAGEALLOC_ROOT_ENTRIES;
+	u64 size = 1ULL << pagealloc_level_shift(0), page = slot * size;
+	const pallocsum *sums = p->sum;
+	void **children = p->child;
+	u64 run = 0;
 	/* *@first is an entry of level @seen - 1, which ends at @bound. */
 	u64 bound = GOALLOC_NR_PAGES;
-	u32 chunk_align = min_t(u64, align, PALLOC_CHUNK_PAGES);
-	u32 level = 0, seen = 0;
+	u32 seen = 0;
 
 	*first = GOALLOC_NR_PAGES;
-	slot[0] = pagealloc_level_index(0, p->search_addr);
-	page = (u64)slot[0] << pagealloc_level_shift(0);
-
-	for (;;) {
-		u64 size = 1ULL << pagealloc_level_shift(level);
-		struct palloc_chunk *chunk;
-		u32 entries, lead, i, free_idx;
+	for (;; page += size, slot++) {
+		u32 lead, longest, trail, i, free_idx;
 		pallocsum sum;
-		void *child;
 		u64 at;
 
-		entries = level ? PAGEALLOC_NODE_ENTRIES : PAGEALLOC_ROOT_ENTRIES;
-		if (slot[level] == entries) {
+		/* Back up; @page is where the entry above ends, too. */
+		while (slot == entries) {
 			if (!level)
 				return GOALLOC_NR_PAGES;
-			slot[--level]++;
-			continue;
+			slot = slots[--level] + 1;
+			size = 1ULL << pagealloc_level_shift(level);
+			sums = level ? path[level]->sum : p->sum;
+			children = level ? path[level]->child : p->child;
+			entries = level ? PAGEALLOC_NODE_ENTRIES :
+					  PAGEALLOC_ROOT_ENTRIES;
 		}
 
-		sum = level ? path[level]->sum[slot[level]] : p->sum[slot[0]];
+		sum = sums[slot];
 		if (!sum) {
 			run = 0;
-			goto next;
+			continue;
+		}
+		/* Most entries have no run that is long enough, nor complete one. */
+		if (level < seen && !(sum & PALLOCSUM_ALL_FREE) &&
+		    pallocsum_max(sum) < min(npages, size) &&
+		    run + pallocsum_start(sum) < npages) {
+			run = pallocsum_end(sum);
+			continue;
 		}
 
 		/* The first on its level, in the first of the level above. */
@@ -269,37 +279,43 @@ static u64 search_tree(struct pagealloc *p, u64 npages, u64 align, u64 *first)
 			seen = level + 1;
 		}
 
-		lead = pallocsum_start(sum);
-		if (!run)
-			run_base = page;
-		at = round_up(run_base, align);
+		pallocsum_unpack(sum, &lead, &longest, &trail);
+		at = round_up(page - run, align);
 		if (at + npages <= page + lead)
 			return at;
 		if (lead == size) {
 			run += size;
-			goto next;
+			continue;
 		}
 
-		if (pallocsum_max(sum) >= npages) {
-			child = level ? path[level]->child[slot[level]] :
-					p->child[slot[0]];
+		if (longest >= npages) {
+			void *child = children[slot];
+
 			if (WARN_ON_ONCE(!child))
 				goto carry;
 			if (level < PAGEALLOC_LEAF) {
-				path[++level] = child;
-				slot[level] = 0;
+				slots[level++] = slot;
+				path[level] = child;
+				size = 1ULL << pagealloc_level_shift(level);
+				sums = path[level]->sum;
+				children = path[level]->child;
+				entries = PAGEALLOC_NODE_ENTRIES;
+				/* To its first entry, which is at @page. */
+				slot = -1;
+				page -= size;
 				continue;
 			}
 
-			chunk = child;
 			if (align == 1) {
-				i = palloc_find(chunk, npages, 0, &free_idx);
+				i = palloc_find(child, npages, 0, &free_idx);
 				if (*first == page && free_idx != PALLOC_NONE)
 					*first += free_idx;
 				WARN_ON_ONCE(i == PALLOC_NONE);
 			} else if (IS_ALIGNED(page, align)) {
-				i = palloc_find_aligned(chunk, npages,
-							chunk_align, 0);
+				i = palloc_find_aligned(child, npages,
+							min_t(u64, align,
+							      PALLOC_CHUNK_PAGES),
+							0);
 			} else {
 				/* Coarser than a chunk, and between two. */
 				i = PALLOC_NONE;
@@ -308,11 +324,7 @@ static u64 search_tree(struct pagealloc *p, u64 npages, u64 align, u64 *first)
 				return page + i;
 		}
 carry:
-		run = pallocsum_end(sum);
-		run_base = page + size - run;
-next:
-		page += size;
-		slot[level]++;
+		run = trail;
 	}
 }
 

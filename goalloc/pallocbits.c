@@ -98,23 +98,38 @@ GOALLOC_EXPORT_FOR_KUNIT(palloc_wall);
  */
 pallocsum palloc_summarize(const struct palloc_chunk *c)
 {
-	u32 start = START_UNSET, max = 0, run = 0;
+	u32 start = START_UNSET, max = 0, run = 0, block = 0;
 
-	if (!c->ready)
+	if (!c->ready || bitmap_full(c->data.alloc.b, PALLOC_CHUNK_PAGES))
 		return 0;
 
 	for (u32 i = 0; i < PALLOC_CHUNK_PAGES; i += BITS_PER_LONG) {
 		unsigned long used = c->data.alloc.b[i / BITS_PER_LONG];
-		u32 block = short_block(c, i);
+		u32 below = block;
 
-		if (palloc_wall(c, i)) {
+		/* A half's blocks are the same in all of its words. */
+		block = c->block_pages[i / PALLOC_HALF_PAGES];
+		if ((below && !(i & (below - 1))) ||
+		    (block && !(i & (block - 1)))) {
 			max = max(max, run);
 			if (start == START_UNSET)
 				start = run;
 			run = 0;
 		}
 
-		if (block) {
+		if (!used && !(block && block < BITS_PER_LONG)) {
+			run += BITS_PER_LONG;
+			continue;
+		}
+		if (!~used) {
+			max = max(max, run);
+			if (start == START_UNSET)
+				start = run;
+			run = 0;
+			continue;
+		}
+
+		if (block && block < BITS_PER_LONG) {
 			/* Walled in on both sides: only max is of interest. */
 			for (u32 at = 0; at < BITS_PER_LONG; at += block)
 				max = longest_run((~used >> at) &
@@ -122,25 +137,19 @@ pallocsum palloc_summarize(const struct palloc_chunk *c)
 			continue;
 		}
 
-		if (!used) {
-			run += BITS_PER_LONG;
-			continue;
-		}
 		run += __ffs(used);
 		max = max(max, run);
 		if (start == START_UNSET)
 			start = run;
-		if (~used)
-			max = longest_run(~used, max);
+		max = longest_run(~used, max);
 		run = BITS_PER_LONG - 1 - __fls(used);
 	}
 
 	max = max(max, run);
 	if (start == START_UNSET)
 		start = run;
-	if (palloc_wall(c, PALLOC_CHUNK_PAGES))
-		run = 0;
-	return pallocsum_pack(start, max, run);
+	/* A wall behind the chunk. */
+	return pallocsum_pack(start, max, block ? 0 : run);
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(palloc_summarize);
@@ -514,21 +523,23 @@ GOALLOC_EXPORT_FOR_KUNIT(palloc_count_idle);
 pallocsum pallocsum_merge(const pallocsum *sums, u32 n, u32 log_pages)
 {
 	const u32 whole = 1U << log_pages;
-	u32 start = 0, max = 0, run = 0;
-	bool free_so_far = true;
+	u32 start = START_UNSET, max = 0, run = 0;
 
 	for (u32 i = 0; i < n; i++) {
-		u32 lead = pallocsum_start(sums[i]);
+		u32 lead, longest, trail;
 
-		if (free_so_far)
-			start += lead;
+		pallocsum_unpack(sums[i], &lead, &longest, &trail);
 		run += lead;
-		max = max3(max, run, pallocsum_max(sums[i]));
-		if (lead < whole) {
-			free_so_far = false;
-			run = pallocsum_end(sums[i]);
-		}
+		if (lead == whole)
+			continue;
+		if (start == START_UNSET)
+			start = run;
+		max = max3(max, run, longest);
+		run = trail;
 	}
+	max = max(max, run);
+	if (start == START_UNSET)
+		start = run;
 	return pallocsum_pack(start, max, run);
 }
 

@@ -98,6 +98,19 @@ static inline u32 pallocsum_field(pallocsum sum, u32 field)
 	return (sum >> (field * PALLOCSUM_BITS)) & (PALLOCSUM_MAX - 1);
 }
 
+static inline void pallocsum_unpack(pallocsum sum, u32 *start, u32 *max, u32 *end)
+{
+	if (sum & PALLOCSUM_ALL_FREE) {
+		*start = PALLOCSUM_MAX;
+		*max = PALLOCSUM_MAX;
+		*end = PALLOCSUM_MAX;
+		return;
+	}
+	*start = sum & (PALLOCSUM_MAX - 1);
+	*max = (sum >> PALLOCSUM_BITS) & (PALLOCSUM_MAX - 1);
+	*end = (sum >> (2 * PALLOCSUM_BITS)) & (PALLOCSUM_MAX - 1);
+}
+
 static inline u32 pallocsum_start(pallocsum sum)
 {
 	return pallocsum_field(sum, 0);
