@@ -7,15 +7,15 @@ programs of tools/bench printed, each program once in each order; DIR/machine an
 DIR/<series>/release say where that was. Writes DIR/rows.tsv with everything and DIR/targets.tsv with what is asked of goalloc,
 and prints both as tables.
 
-A target is "ok" or "short"; neither is a failure. A row that was not measured,
-or in one order only, is one.
+A target is "ok" or "short"; neither is a failure, but for what a run of pages may
+cost. A row that was not measured, or in one order only, is one.
 """
 
 import argparse
 import os
 import sys
 
-PROGRAMS = ("kernel", "device")
+PROGRAMS = ("kernel", "device", "pages")
 PASSES = ("first", "second")
 
 SIZES = ("16", "64", "512", "1024")
@@ -25,6 +25,15 @@ BATCH_RATIO = 3
 TOUCH_RATIO = 1
 IDLE_BYTES = 64 << 10
 OBJECT_BYTES = 128 << 10
+
+# Heaps by the size of their address space, and runs by their pages.
+HEAPS = ("64M", "1G", "64G", "1T")
+RUNS = ("1", "4", "16", "64", "520")
+
+# What is asked of the page allocator: what a run costs in any heap over any other,
+# and how long a call may hold the lock.
+HEAP_RATIO = 2
+LOCK_INSTRUCTIONS = 20000
 
 
 class Rows:
@@ -73,9 +82,11 @@ class Targets:
 
     def __init__(self):
         self.rows = []
+        self.failed = False
 
-    def add(self, series, what, value, limit):
+    def add(self, series, what, value, limit, must=False):
         verdict = "ok" if value <= limit else "short"
+        self.failed |= must and value > limit
         self.rows.append((series, what, value, limit, verdict))
         return verdict
 
@@ -154,6 +165,35 @@ def memory(series, rows, targets):
     table(["memory", "all", "slab", "percpu", "limit", ""], lines)
 
 
+def pages(series, rows, targets):
+    """Runs of pages by the size of the heap, and the longest times under the lock."""
+    lines = []
+    for call in ("alloc", "free"):
+        for run in RUNS:
+            line = [f"{call} {run}"]
+            for kind in ("median", "worst"):
+                took = [rows["pages", call, run, heap, kind] for heap in HEAPS]
+                ratio = max(took) / min(took)
+                verdict = targets.add(series, f"heap over heap, {call} {run}, {kind}",
+                                      ratio, HEAP_RATIO, must=True)
+                line += [*(f"{value:.0f}" for value in took), f"{ratio:.2f}", verdict]
+            lines.append(line)
+    print(f"{series}: instructions a run of pages, median and worst of 1024, in heaps half"
+          f" full; at most {HEAP_RATIO} times as many in one heap as in another")
+    table(["pages", *HEAPS, "ratio", "", *(f"worst {heap}" for heap in HEAPS), "ratio", ""],
+          lines)
+
+    lines = []
+    for call, run in (("alloc", "8192"), ("free", "8192"), ("grow", "8192"),
+                      ("take-set", "64"), ("give-set", "64"), ("ungrow", "512")):
+        took = rows["lock", call, run, "-", "worst"]
+        verdict = targets.add(series, f"instructions under the lock, {call} {run}", took,
+                              LOCK_INSTRUCTIONS, must=True)
+        lines.append([f"{call} {run}", f"{took:.0f}", verdict])
+    print(f"{series}: instructions under the lock, at most {LOCK_INSTRUCTIONS}")
+    table(["pages", "longest", ""], lines)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory")
@@ -174,6 +214,7 @@ def main():
             objects(series, rows, targets)
             touches(series, rows, targets)
             memory(series, rows, targets)
+            pages(series, rows, targets)
             part, name = rows.difference()
             print(f"  The two orders differ by {part:.1%} at most ({name}).\n")
             for key, values in sorted(rows.values.items()):
@@ -187,6 +228,8 @@ def main():
     print(f"{len(targets.rows) - len(short)} targets ok, {len(short)} short"
           + "".join(f"\n  short: {row[0]}, {row[1]}: {row[2]:.2f}, asked {row[3]}"
                     for row in short))
+    if targets.failed:
+        sys.exit("report: a run of pages costs more than it may")
 
 
 if __name__ == "__main__":

@@ -27,17 +27,17 @@ GOALLOC_CPUS=1
 # twice.  Few machines have five levels of page tables, QEMU's has.
 APPEND="init_on_alloc=0 no5lvl"
 
-# bench_module_build: goalloc_bench.ko against the symbols of the module that
-# was built last.  Sets BENCH_MODULE.
+# bench_module_build: the modules of tools/bench against the symbols of the module
+# that was built last.  Sets BENCH_MODULES.
 bench_module_build()
 {
 	local dir=$MODULE_DIR/tools/bench
 
 	mkdir -p "$dir"
-	ln -sf "$TOP"/tools/bench/{Kbuild,goalloc_bench.c} "$dir"
+	ln -sf "$TOP"/tools/bench/{Kbuild,goalloc_bench.c,pages_*.c} "$dir"
 	logged "$BUILD/log/bench-$KRELEASE.log" make -C "$KDIR" M="$dir" -j "$JOBS" \
 		KBUILD_EXTRA_SYMBOLS="$MODULE_DIR/Module.symvers" modules
-	BENCH_MODULE=$dir/goalloc_bench.ko
+	BENCH_MODULES=("$dir"/goalloc_{bench,pages_bench}.ko)
 }
 
 # progress PID: what runs.
@@ -59,7 +59,7 @@ measure()
 	bench_module_build
 	guest_make "$BENCH/$1" bench
 	GUEST_DEVICES=(-icount 'shift=0,sleep=off')
-	guest_add . "$MODULE_DIR/goalloc.ko" "$BENCH_MODULE"
+	guest_add . "$MODULE_DIR/goalloc.ko" "${BENCH_MODULES[@]}"
 	guest_add bin "$BUILD/tools/bench/device"
 	say "measuring on Debian's $KRELEASE"
 	guest_run "${GOALLOC_TIMEOUT:-900}" progress "$APPEND"
@@ -82,7 +82,7 @@ machine()
 	sed -n 's/^model name.*: //p' /proc/cpuinfo | uniq -c | sed 's/^ *//'
 }
 
-programs=(kernel-first device-first device-second kernel-second)
+programs=({kernel,device,pages}-{first,second})
 series=("$@")
 [ $# -gt 0 ] || series=(6.1 6.12)
 rm -rf "$BENCH"

@@ -4,14 +4,14 @@
 # make bench: everything twice, the second time in the opposite order.  Each
 # program prints rows for tools/bench/report.py.
 
-# kernel FIRST-OR-SECOND [PARAMETER]...: load the module that measures.
-kernel()
+# measure MODULE PROGRAM [PARAMETER]...: load a module that measures.
+measure()
 {
-	local pass=$1
-	shift
-	check "the module measures, $pass" insmod /goalloc_bench.ko "$@" || return
-	program "kernel-$pass" cat /sys/kernel/debug/goalloc_bench
-	rmmod goalloc_bench
+	local module=$1 program=$2
+	shift 2
+	check "$module measures, $program" insmod "/$module.ko" "$@" || return
+	program "$program" cat "/sys/kernel/debug/$module"
+	rmmod "$module"
 }
 
 channel_open
@@ -19,9 +19,12 @@ kmsg 'start'
 check 'insmod goalloc' insmod /goalloc.ko
 # There are huge pages in the stock kernels, and they are another story.
 echo never >/sys/kernel/mm/transparent_hugepage/enabled
-kernel first
+measure goalloc_bench kernel-first
 program device-first device
 program device-second device backwards
-kernel second backwards=1
+measure goalloc_bench kernel-second backwards=1
 check 'rmmod goalloc' rmmod goalloc
+# Which has page allocators of its own.
+measure goalloc_pages_bench pages-first
+measure goalloc_pages_bench pages-second backwards=1
 finish
