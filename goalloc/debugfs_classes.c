@@ -185,7 +185,7 @@ static int mcentral_show(struct seq_file *m, void *v)
 	const struct mcentral *central = READ_ONCE(heap->central);
 	int spc, band;
 
-	seq_puts(m, "spanclass tiny noscan object_size    partial       full      empty        locks        3/4        1/2        1/4          0        few\n");
+	seq_puts(m, "spanclass tiny noscan object_size    partial       full      empty        locks        1/2          0        few\n");
 	for (spc = 0; spc < GOALLOC_ALL_CENTRALS; spc++) {
 		const struct mcentral *c = central ? &central[spc] : &none;
 

@@ -86,7 +86,7 @@ static u32 mcentral_band_of(const struct mspan *s, u32 live)
 
 	if ((n - live) << FEW_SHIFT <= n)
 		return MCENTRAL_FEW;
-	return 3 - (live * 4 >= n) - (live * 2 >= n) - (live * 4 >= n * 3);
+	return live * 2 >= n ? MCENTRAL_HALF : MCENTRAL_LESS;
 }
 
 static inline void mcentral_enlist(struct mcentral *c, struct mspan *s, u32 band)
@@ -155,7 +155,7 @@ static void mcentral_remove(struct mcentral *c, struct mspan *s)
 
 /*
  * The span is in the partial set: if nothing in it lives it is kept as one of
- * the few spares, behind all others of the last band, or taken out, and then
+ * the few spares, behind all others of the emptier band, or taken out, and then
  * true says that the caller returns it to the heap once the lock is free (I4).
  */
 static bool mcentral_retire(struct mcentral *c, struct mspan *s)
@@ -331,7 +331,7 @@ static struct mspan *mcentral_choose(struct mcentral *c, u32 set)
 	}
 	s = mcentral_first(&bands[MCENTRAL_FEW], node);
 	/* Nothing is left but a spare. */
-	return s ?: list_first_entry_or_null(&bands[MCENTRAL_FEW - 1], struct mspan, list);
+	return s ?: list_first_entry_or_null(&bands[MCENTRAL_LESS], struct mspan, list);
 }
 
 /* Takes a span of a set, for an mcache. */
@@ -510,7 +510,7 @@ struct mspan *mcentral_take_any(struct mcentral *c)
 	return s;
 }
 
-/* Takes a span that is kept in reserve; those are the last ones of the last band. */
+/* Takes a span that is kept in reserve; those are the last ones of their band. */
 static struct mspan *mcentral_take_empty(struct mcentral *c)
 {
 	unsigned long flags = mcentral_lock(c);
@@ -518,7 +518,7 @@ static struct mspan *mcentral_take_empty(struct mcentral *c)
 	int set;
 
 	for (set = 0; set < 2 && !(s && s->empty); set++) {
-		struct list_head *last = &c->partial[set][MCENTRAL_FEW - 1];
+		struct list_head *last = &c->partial[set][MCENTRAL_LESS];
 
 		s = list_empty(last) ? NULL : list_last_entry(last, struct mspan, list);
 	}

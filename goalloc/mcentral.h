@@ -11,12 +11,16 @@
  * Of the spans with free slots the fullest are used first, so that the others
  * drain and their pages go back. A partial set is a list for each band:
  *
- *	0..3	at least 3/4, 1/2, 1/4 and less than that of the slots live. Taken
- *		in this order; within a band the last one put first. Behind band 3
- *		are the spans with nothing live.
+ *	HALF	at least half of the slots live
+ *	LESS	fewer. Behind them are the spans with nothing live.
  *	FEW	at most 1/16 of the slots free: each would soon bring the next
  *		refill. They wait for more frees, the longest waiting first in the
- *		list, and are taken when the others are used up.
+ *		list.
+ *
+ * They are used up in this order, but for the spans with nothing live, which
+ * come last. Within HALF and LESS the last one put is the first taken. More
+ * bands made no difference to what is held after any trace of frees that was
+ * tried, and each is a list more in every mcentral.
  *
  * The band is decided where a span is put. Later frees only set bits, so a span
  * may be emptier than its band says, never fuller. It is looked at again when a
@@ -32,8 +36,12 @@
 
 #include "mspan.h"
 
-#define MCENTRAL_FEW	4
-#define MCENTRAL_BANDS	5
+enum mcentral_band {
+	MCENTRAL_HALF,
+	MCENTRAL_LESS,
+	MCENTRAL_FEW,
+	MCENTRAL_BANDS,
+};
 
 /**
  * struct mcentral - the spans of one class that no mcache has

@@ -258,7 +258,7 @@ static void mcentral_prefers_live(struct kunit *test)
 	expect_counts(test, c, 3, 0, 1);
 	/* A span that becomes empty in the sets goes behind as well. */
 	KUNIT_ASSERT_EQ(test, list_is_last(&spare->list, &c->partial[(heap->sweepgen / 2) & 1]
-					   [MCENTRAL_FEW - 1]), 1);
+					   [MCENTRAL_LESS]), 1);
 }
 
 /* Sizes of the cases below: 512, 16, 7 and 1 slots in a span. */
@@ -328,26 +328,21 @@ static const struct band_case {
 } band_cases[] = {
 	{ "511 of 512", S512, 511, MCENTRAL_FEW },
 	{ "480 of 512", S512, 480, MCENTRAL_FEW },
-	{ "479 of 512", S512, 479, 0 },
-	{ "384 of 512", S512, 384, 0 },
-	{ "383 of 512", S512, 383, 1 },
-	{ "256 of 512", S512, 256, 1 },
-	{ "255 of 512", S512, 255, 2 },
-	{ "128 of 512", S512, 128, 2 },
-	{ "127 of 512", S512, 127, 3 },
-	{ "1 of 512", S512, 1, 3 },
-	{ "0 of 512", S512, 0, 3 },
+	{ "479 of 512", S512, 479, MCENTRAL_HALF },
+	{ "256 of 512", S512, 256, MCENTRAL_HALF },
+	{ "255 of 512", S512, 255, MCENTRAL_LESS },
+	{ "1 of 512", S512, 1, MCENTRAL_LESS },
+	{ "0 of 512", S512, 0, MCENTRAL_LESS },
 	{ "15 of 16", S16, 15, MCENTRAL_FEW },
-	{ "14 of 16", S16, 14, 0 },
-	{ "4 of 16", S16, 4, 2 },
-	{ "3 of 16", S16, 3, 3 },
+	{ "14 of 16", S16, 14, MCENTRAL_HALF },
+	{ "8 of 16", S16, 8, MCENTRAL_HALF },
+	{ "7 of 16", S16, 7, MCENTRAL_LESS },
 	/* One slot of seven is more than 1/16, and no refill finds better. */
-	{ "6 of 7", S7, 6, 0 },
-	{ "5 of 7", S7, 5, 1 },
-	{ "4 of 7", S7, 4, 1 },
-	{ "3 of 7", S7, 3, 2 },
-	{ "1 of 7", S7, 1, 3 },
-	{ "0 of 1", S1, 0, 3 },
+	{ "6 of 7", S7, 6, MCENTRAL_HALF },
+	{ "4 of 7", S7, 4, MCENTRAL_HALF },
+	{ "3 of 7", S7, 3, MCENTRAL_LESS },
+	{ "1 of 7", S7, 1, MCENTRAL_LESS },
+	{ "0 of 1", S1, 0, MCENTRAL_LESS },
 };
 
 KUNIT_ARRAY_PARAM_DESC(band, band_cases, name);
@@ -383,9 +378,9 @@ static const struct occupancy_case {
 	u32 frees[ORDER_SPANS];
 	u32 order[ORDER_SPANS];
 } occupancy_cases[] = {
-	{ "fullest first", S16, 4, { 2, 6, 10, 14 }, {}, { 3, 2, 1, 0 } },
-	{ "however they came", S16, 4, { 14, 2, 10, 6 }, {}, { 0, 2, 3, 1 } },
-	{ "the last one of a band", S16, 4, { 12, 13, 14, 12 }, {}, { 3, 2, 1, 0 } },
+	{ "fuller first", S16, 4, { 2, 6, 10, 14 }, {}, { 3, 2, 1, 0 } },
+	{ "however they came", S16, 4, { 14, 2, 10, 6 }, {}, { 2, 0, 3, 1 } },
+	{ "the last one of a band", S16, 4, { 12, 13, 8, 12 }, {}, { 3, 2, 1, 0 } },
 	{ "few free slots behind", S16, 4, { 1, 15, 14, 15 }, {}, { 2, 0, 1, 3 } },
 	{ "the spare last", S16, 4, { 0, 1, 15, 2 }, {}, { 3, 1, 2, 0 } },
 	{ "nothing but few", S16, 3, { 15, 15, 15 }, {}, { 0, 1, 2 } },
@@ -393,11 +388,12 @@ static const struct occupancy_case {
 	{ "full, one freed", S16, 3, { 16, 16, 8 }, { 1, 1 }, { 2, 0, 1 } },
 	{ "full, one freed of seven", S7, 3, { 7, 7, 4 }, { 1, 1 }, { 1, 0, 2 } },
 	{ "full, many freed", S16, 3, { 16, 16, 8 }, { 4, 10 }, { 0, 2, 1 } },
-	{ "a full band that drained", S16, 3, { 14, 8, 4 }, { 12 }, { 1, 2, 0 } },
-	{ "few that drained", S16, 4, { 15, 15, 15, 4 }, { 3, 7 }, { 0, 1, 3, 2 } },
+	{ "full, nothing else", S16, 3, { 16, 16, 16 }, { 1, 12, 4 }, { 0, 1, 2 } },
+	{ "one that drained", S16, 3, { 8, 14, 4 }, { 0, 12 }, { 0, 1, 2 } },
+	{ "few that drained", S16, 4, { 15, 15, 15, 4 }, { 3, 9 }, { 0, 1, 3, 2 } },
 	{ "drained, yet no worse", S16, 2, { 15, 14 }, { 3, 2 }, { 0, 1 } },
-	{ "all drained", S16, 3, { 14, 10, 6 }, { 13, 9, 5 }, { 2, 1, 0 } },
-	{ "words that drained", S512, 3, { 479, 300, 200 }, { 448 }, { 1, 2, 0 } },
+	{ "all drained", S16, 3, { 14, 10, 6 }, { 13, 9, 5 }, { 0, 1, 2 } },
+	{ "words that drained", S512, 3, { 479, 300, 200 }, { 448 }, { 1, 0, 2 } },
 	{ "words of few", S512, 3, { 500, 500, 200 }, { 20, 300 }, { 1, 2, 0 } },
 	{ "one slot a span", S1, 1, { 0 }, {}, { 0 } },
 };
@@ -440,6 +436,9 @@ static void mcentral_bounded(struct kunit *test)
 	struct mspan *stale[STALE], *few[FEW], *better, *s;
 	u32 i;
 
+	/* The last one of the band. */
+	better = live_span(test, heap, S16, 8);
+	mcentral_put(c, better);
 	for (i = 0; i < STALE; i++) {
 		stale[i] = live_span(test, heap, S16, 14);
 		mcentral_put(c, stale[i]);
@@ -448,27 +447,25 @@ static void mcentral_bounded(struct kunit *test)
 		few[i] = live_span(test, heap, S16, 15);
 		mcentral_put(c, few[i]);
 	}
-	better = live_span(test, heap, S16, 8);
-	mcentral_put(c, better);
-	expect_bands(test, c, (u32[]){ STALE, 1, 0, 0, FEW });
+	expect_bands(test, c, (u32[]){ STALE + 1, 0, FEW });
 	for (i = 0; i < STALE; i++)
 		free_live(test, stale[i], 12);
 	for (i = 0; i < FEW; i++)
 		free_live(test, few[i], 10);
 	/* Nobody has taken the lock for that. */
-	expect_bands(test, c, (u32[]){ STALE, 1, 0, 0, FEW });
+	expect_bands(test, c, (u32[]){ STALE + 1, 0, FEW });
 
 	/* Two of the few and four of the others move, then one is taken. */
 	s = refill(c);
 	KUNIT_EXPECT_PTR_EQ(test, s, stale[STALE - 5]);
-	expect_bands(test, c, (u32[]){ STALE - 5, 1, 2, 4, FEW - 2 });
+	expect_bands(test, c, (u32[]){ STALE - 4, 6, FEW - 2 });
 	mcentral_uncache_span(c, s);
-	expect_bands(test, c, (u32[]){ STALE - 5, 1, 2, 5, FEW - 2 });
+	expect_bands(test, c, (u32[]){ STALE - 4, 7, FEW - 2 });
 
-	/* The next one comes to the end of its band and takes the better one. */
+	/* The next one comes to the end of the band and takes the better one. */
 	s = refill(c);
 	KUNIT_EXPECT_PTR_EQ(test, s, better);
-	expect_bands(test, c, (u32[]){ 0, 0, 4, STALE, FEW - 4 });
+	expect_bands(test, c, (u32[]){ 0, STALE + 4, FEW - 4 });
 	mcentral_uncache_span(c, s);
 }
 
@@ -497,11 +494,11 @@ static void mcentral_reband_freed(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, s->band, band);
 		free_live(test, s, 1);
 		KUNIT_EXPECT_EQ(test, mspan_live(s), live);
-		KUNIT_EXPECT_EQ(test, s->band, 3 - min(live / 128, 3U));
+		KUNIT_EXPECT_EQ(test, s->band, live < 256);
 	}
 	free_live(test, s, 32);
 	KUNIT_EXPECT_EQ(test, s->empty, 1);
-	expect_bands(test, c, (u32[]){ 0, 0, 0, 1, 0 });
+	expect_bands(test, c, (u32[]){ 0, 1, 0 });
 	expect_counts(test, c, 1, 0, 1);
 }
 
@@ -521,7 +518,7 @@ static const struct node_case {
 	{ "none of its own", 2, 3, { 12, 12, 12 }, { 1, 0, 1 }, { 2, 1, 0 } },
 	{ "of no node", 0, 3, { 12, 12, 12 },
 	  { NUMA_NO_NODE, NUMA_NO_NODE, NUMA_NO_NODE }, { 2, 1, 0 } },
-	{ "the fuller one all the same", 1, 3, { 4, 12, 8 }, { 1, 0, 0 }, { 1, 2, 0 } },
+	{ "the fuller one all the same", 1, 3, { 4, 12, 5 }, { 1, 0, 0 }, { 1, 0, 2 } },
 	{ "of the few as well", 1, 3, { 15, 15, 15 }, { 0, 1, 0 }, { 1, 0, 2 } },
 	{ "the spare last all the same", 1, 3, { 0, 3, 3 }, { 1, 0, 0 }, { 2, 1, 0 } },
 	{ "the eighth", 1, 9, { 9, 9, 9, 9, 9, 9, 9, 9, 9 }, { 0, 1, 0, 0, 0, 0, 0, 0, 0 },
