@@ -9,6 +9,8 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
+#include <linux/string.h>
+#include <linux/topology.h>
 #include <linux/vmalloc.h>
 
 #include "backing.h"
@@ -18,19 +20,36 @@
 #include "scavenge.h"
 #include "sparse.h"
 
-#define HEAP_PAGE_ORDER		(GOALLOC_PAGE_SHIFT - PAGE_SHIFT)
+/* The smallest block is whole pages of the system, and so are all. */
+static_assert(PAGE_SHIFT <= GOALLOC_GRANULE_SHIFT);
+
+/* The order of a block. */
+static unsigned int linear_order(u32 pages)
+{
+	return ilog2(pages) + GOALLOC_PAGE_SHIFT - PAGE_SHIFT;
+}
 
 struct spanmap goalloc_spanmap;
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_spanmap);
 
 /*
  * Protects the leaves' block counts and their coming and going. Taken with
- * interrupts off, in any context but NMI, under no other lock of ours.
+ * interrupts off, in any context but NMI, inside any other lock of ours.
  */
 static DEFINE_RAW_SPINLOCK(spanmap_lock);
 
 /* Mapped spans by kernel address. Written by tasks only, read under RCU. */
 static struct maple_tree mapped_spans = MTREE_INIT(mapped_spans, MT_FLAGS_USE_RCU);
+
+/* A block that has a leaf counts as one more from now on. */
+static void spanmap_get_again(unsigned long addr)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&spanmap_lock, flags);
+	goalloc_spanmap.leaves[(addr - PAGE_OFFSET) >> SPANMAP_LEAF_SHIFT]->blocks++;
+	raw_spin_unlock_irqrestore(&spanmap_lock, flags);
+}
 
 /* Counts a block in its leaf, which is made if need be. */
 static int spanmap_get(unsigned long addr, gfp_t gfp)
@@ -115,25 +134,11 @@ struct mspan *span_of_mapped(unsigned long addr)
 
 GOALLOC_EXPORT_FOR_KUNIT(span_of_mapped);
 
-/**
- * backing_mapped_span_at - finds the mapped span of a heap address
- * @heap: a linear heap
- * @addr: heap address
- *
- * Looks at all mapped spans: for people who read debugfs.
- *
- * Context: task; rcu_read_lock() held as long as the span is looked at.
- * Return: the span or NULL.
- */
-struct mspan *backing_mapped_span_at(struct goalloc_heap *heap, u64 addr)
+/* Does half a chunk have any block? The heap lock is held. */
+static bool linear_half_backed(const struct goalloc_chunk *c, u32 half)
 {
-	unsigned long i = 0;
-	struct mspan *s;
-
-	mt_for_each(&mapped_spans, s, i, ULONG_MAX)
-		if (s->heap == heap && addr - s->start_addr < mspan_bytes(s))
-			return s;
-	return NULL;
+	return memchr_inv(&c->granule[half * GOALLOC_CHUNK_GRANULES / 2], 0,
+			  GOALLOC_CHUNK_GRANULES / 2 * sizeof(*c->granule));
 }
 
 /* The block a page lies in: its first granule, and its pages. */
@@ -147,32 +152,40 @@ static u32 linear_block(const struct goalloc_chunk *c, u64 addr, u32 *granule)
 }
 
 /*
- * No block of this size is to be had. While nothing of the half chunk is backed
- * yet, and no run in it crosses where the new walls would be, it can make do
- * with blocks of half the size. Where two runs touch they look like one here,
- * which at worst refuses what would have been possible.
+ * No block of this size is to be had: the half chunk makes do with blocks of half
+ * the size. Those that have memory keep it, as two; it was one allocation and is
+ * given back page by page then. Who has a run without memory that now lies in two
+ * blocks will see it in linear_commit() and take another one.
  */
 static bool linear_split(struct goalloc_heap *heap, struct goalloc_chunk *c, u64 addr,
 			 u32 pages)
 {
 	u32 half = goalloc_chunk_page(addr) / PALLOC_HALF_PAGES;
-	u32 first = half * PALLOC_HALF_PAGES;
-	const struct palloc_bits *alloc = &c->palloc.data.alloc;
+	u32 step = pages / GOALLOC_GRANULE_PAGES, g = half * GOALLOC_CHUNK_GRANULES / 2;
+	u32 end = g + GOALLOC_CHUNK_GRANULES / 2;
 	unsigned long flags;
 	bool ok;
-	u32 i;
 
-	pages /= 2;
-	if (pages < PALLOC_BLOCK_MIN)
+	if (pages == PALLOC_BLOCK_MIN)
 		return false;
 	flags = mheap_lock(heap);
-	ok = c->palloc.block_pages[half] == pages * 2;
-	for (i = first; ok && i < first + PALLOC_HALF_PAGES; i += GOALLOC_GRANULE_PAGES)
-		ok = !c->granule[i / GOALLOC_GRANULE_PAGES];
-	for (i = first + pages; ok && i < first + PALLOC_HALF_PAGES; i += pages)
-		ok = !palloc_bits_test(alloc, i - 1) || !palloc_bits_test(alloc, i);
-	if (ok)
-		ok = !pagealloc_set_block(&heap->pages, addr, pages);
+	ok = c->palloc.block_pages[half] == pages;
+	for (; ok && g < end; g += step) {
+		unsigned long base = (unsigned long)granule_base(c->granule[g]);
+
+		if (!base)
+			continue;
+		if (!granule_is_split(c->granule[g]))
+			split_page(virt_to_page((void *)base), linear_order(pages));
+		spanmap_get_again(base);
+		WRITE_ONCE(c->granule[g], (void *)(base | GRANULE_SPLIT));
+		WRITE_ONCE(c->granule[g + step / 2],
+			   (void *)((base + GOALLOC_GRANULE_SIZE * step / 2) | GRANULE_SPLIT));
+	}
+	if (ok) {
+		pagealloc_set_block(&heap->pages, addr, pages / 2);
+		mheap_chunk_changed(heap, c, addr);
+	}
 	mheap_unlock(heap, flags);
 	return ok;
 }
@@ -191,14 +204,32 @@ static bool linear_install(struct goalloc_heap *heap, struct goalloc_chunk *c, u
 
 	if (ok) {
 		/* All of the block is backed now, not only the span. */
-		heap->pages_released -= pagealloc_clear_scavenged(&heap->pages, first, pages);
-		scavenge_freed(heap, first, pages);
+		atomic64_sub(pagealloc_clear_scavenged(&heap->pages, first, pages),
+			     &heap->pages_released);
 		WRITE_ONCE(c->granule[g], base);
+		mheap_chunk_changed(heap, c, addr);
 	}
 	mheap_unlock(heap, flags);
-	if (ok)
-		atomic64_add((u64)pages << GOALLOC_PAGE_SHIFT, &heap->backed);
-	return ok;
+	if (!ok)
+		return false;
+	mheap_count(&heap->backed, (u64)pages << GOALLOC_PAGE_SHIFT);
+	/* Nor only what is in the page allocator. */
+	mheap_back_cached(heap, first, pages);
+	return true;
+}
+
+/*
+ * Memory for a block, from the node of the CPU that asks if it has some. Large
+ * blocks are nice to have, and nothing is reclaimed for them.
+ */
+static struct page *linear_alloc(u32 pages, gfp_t gfp)
+{
+	gfp = (gfp & FIXALLOC_GFP) | __GFP_NOWARN;
+	if (pages > PALLOC_BLOCK_MIN)
+		gfp = (gfp | __GFP_NORETRY | __GFP_NOMEMALLOC) &
+		      ~(__GFP_RETRY_MAYFAIL | __GFP_DIRECT_RECLAIM | __GFP_MEMALLOC);
+	return goalloc_should_fail() ? NULL :
+		alloc_pages_node(numa_mem_id(), gfp, linear_order(pages));
 }
 
 static int linear_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
@@ -210,22 +241,19 @@ static int linear_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
 
 	for (;;) {
 		struct page *block;
-		unsigned int order;
-		gfp_t try;
 
 		pages = linear_block(c, s->start_addr, &g);
-		base = READ_ONCE(c->granule[g]);
+		if ((page & (pages - 1)) + s->npages > pages)
+			return -EAGAIN;
+		base = granule_base(READ_ONCE(c->granule[g]));
 		if (base && pages == linear_block(c, s->start_addr, &g))
 			break;
 
-		/* Large blocks are nice to have, not worth a long search. */
-		order = ilog2(pages) + HEAP_PAGE_ORDER;
-		try = (gfp & FIXALLOC_GFP) | __GFP_NOWARN;
-		if (pages > PALLOC_BLOCK_MIN)
-			try = (try | __GFP_NORETRY) & ~__GFP_RETRY_MAYFAIL;
-		block = goalloc_should_fail() ? NULL : alloc_pages(try, order);
+		if (gfpflags_allow_blocking(gfp))
+			scavenge_for_limit(heap, (u64)pages << GOALLOC_PAGE_SHIFT);
+		block = linear_alloc(pages, gfp);
 		if (!block) {
-			if (linear_split(heap, c, s->start_addr, pages))
+			if (s->npages <= pages / 2 && linear_split(heap, c, s->start_addr, pages))
 				continue;
 			if (pages != linear_block(c, s->start_addr, &g) ||
 			    READ_ONCE(c->granule[g]))
@@ -234,17 +262,33 @@ static int linear_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
 		}
 		base = page_address(block);
 		if (spanmap_get((unsigned long)base, gfp)) {
-			__free_pages(block, order);
+			__free_pages(block, linear_order(pages));
 			return -ENOMEM;
 		}
-		if (linear_install(heap, c, s->start_addr, pages, g, base))
+		if (linear_install(heap, c, s->start_addr, pages, g, base)) {
+			scavenge_at_limit(heap);
 			break;
+		}
 		spanmap_put((unsigned long)base);
-		__free_pages(block, order);
+		__free_pages(block, linear_order(pages));
 	}
 	s->base = (unsigned long)base +
-		  ((unsigned long)(page - g * GOALLOC_GRANULE_PAGES) << GOALLOC_PAGE_SHIFT);
+		  ((unsigned long)(page & (pages - 1)) << GOALLOC_PAGE_SHIFT);
 	return 0;
+}
+
+/* Frees a block by its granule's entry. */
+static void linear_free(struct goalloc_heap *heap, void *entry, u32 pages)
+{
+	unsigned long base = (unsigned long)granule_base(entry), addr;
+
+	spanmap_put(base);
+	if (granule_is_split(entry))
+		for (addr = base; addr < base + ((u64)pages << GOALLOC_PAGE_SHIFT); addr += PAGE_SIZE)
+			free_page(addr);
+	else
+		free_pages(base, linear_order(pages));
+	mheap_count(&heap->backed, -((s64)pages << GOALLOC_PAGE_SHIFT));
 }
 
 /**
@@ -266,9 +310,58 @@ void linear_release(struct goalloc_heap *heap, u64 addr)
 	base = c->granule[g];
 	WRITE_ONCE(c->granule[g], NULL);
 	mheap_unlock(heap, flags);
-	spanmap_put((unsigned long)base);
-	free_pages((unsigned long)base, ilog2(pages) + HEAP_PAGE_ORDER);
-	atomic64_sub((u64)pages << GOALLOC_PAGE_SHIFT, &heap->backed);
+	linear_free(heap, base, pages);
+}
+
+/**
+ * linear_released - a block was given back and its pages are free again
+ * @heap: a linear heap
+ * @addr: heap address of the block
+ *
+ * A half chunk that is free and has no memory left forgets how long its blocks
+ * were: the next ones may be larger, or a mapped span may come.
+ *
+ * Context: the heap lock held.
+ */
+void linear_released(struct goalloc_heap *heap, u64 addr)
+{
+	struct goalloc_chunk *c = mheap_chunk(heap, addr);
+	u32 half = goalloc_chunk_page(addr) / PALLOC_HALF_PAGES;
+
+	lockdep_assert_held(&heap->lock);
+	if (!linear_half_backed(c, half) &&
+	    !palloc_bits_popcount(&c->palloc.data.alloc, half * PALLOC_HALF_PAGES,
+				  PALLOC_HALF_PAGES))
+		pagealloc_set_block(&heap->pages, addr, 0);
+}
+
+/* A mapped span has pages of its own: the blocks behind its run go back. */
+static void mapped_release_blocks(struct goalloc_heap *heap, struct mspan *s)
+{
+	u64 addr = s->start_addr, end = addr + mspan_bytes(s);
+
+	while (addr < end) {
+		struct goalloc_chunk *c = mheap_chunk(heap, addr);
+		u32 g, pages = linear_block(c, addr, &g);
+
+		if (pages && READ_ONCE(c->granule[g]))
+			linear_release(heap, addr);
+		addr += (u64)(pages ?: PALLOC_HALF_PAGES) << GOALLOC_PAGE_SHIFT;
+		cond_resched();
+	}
+}
+
+/* The mapped span of each half chunk of its run. */
+static void mapped_set(struct goalloc_heap *heap, struct mspan *s, struct mspan *value)
+{
+	u64 addr, end = s->start_addr + mspan_bytes(s);
+
+	for (addr = s->start_addr; addr < end; addr += PALLOC_HALF_PAGES << GOALLOC_PAGE_SHIFT) {
+		struct goalloc_chunk *c = mheap_chunk(heap, addr);
+
+		rcu_assign_pointer(c->mapped[goalloc_chunk_page(addr) / PALLOC_HALF_PAGES], value);
+		cond_resched();
+	}
 }
 
 static int mapped_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
@@ -277,10 +370,13 @@ static int mapped_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
 
 	if (goalloc_should_fail())
 		return -ENOMEM;
+	scavenge_for_limit(heap, s->elemsize);
 	p = __vmalloc(s->elemsize, (gfp & FIXALLOC_GFP) | __GFP_NOWARN);
 	if (!p)
 		return -ENOMEM;
-	atomic64_add(s->elemsize, &heap->backed);
+	mapped_release_blocks(heap, s);
+	mheap_count(&heap->backed, PAGE_ALIGN(s->elemsize));
+	scavenge_at_limit(heap);
 	s->base = (unsigned long)p;
 	return 0;
 }
@@ -294,7 +390,8 @@ static int mapped_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
  * On sparse heaps there is nothing to do: memory comes at the first touch.
  *
  * Context: as @gfp says; no lock held.
- * Return: 0, or -ENOMEM and nothing has changed.
+ * Return: 0, or -ENOMEM and nothing has changed, or -EAGAIN when the run lies in
+ * two blocks by now and another one is to be taken.
  */
 int backing_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
 {
@@ -343,11 +440,18 @@ int backing_map_span(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
 	if (s->vmapped) {
 		if (goalloc_should_fail())
 			return -ENOMEM;
+		mapped_set(heap, s, s);
 		return mtree_store_range(&mapped_spans, s->base, s->base + s->elemsize - 1, s,
 					 GFP_KERNEL);
 	}
 	spanmap_set(s->base, s->npages, s);
 	return 0;
+}
+
+static void mapped_unmap(struct goalloc_heap *heap, struct mspan *s)
+{
+	mtree_erase(&mapped_spans, s->base);
+	mapped_set(heap, s, NULL);
 }
 
 /**
@@ -365,7 +469,7 @@ void backing_unmap_span(struct goalloc_heap *heap, struct mspan *s)
 	if (heap->backing == BACKING_SPARSE)
 		sparse_unmap_span(heap, s);
 	else if (s->vmapped)
-		mtree_erase(&mapped_spans, s->base);
+		mapped_unmap(heap, s);
 	else
 		spanmap_set(s->base, s->npages, NULL);
 }
@@ -386,7 +490,7 @@ void backing_decommit(struct goalloc_heap *heap, struct mspan *s)
 		sparse_decommit(heap, s);
 	} else if (s->vmapped) {
 		vfree((void *)s->base);
-		atomic64_sub(s->elemsize, &heap->backed);
+		mheap_count(&heap->backed, -(s64)PAGE_ALIGN(s->elemsize));
 	}
 }
 
@@ -413,11 +517,8 @@ void backing_destroy(struct goalloc_heap *heap)
 							  PALLOC_HALF_PAGES];
 			void *base = c->granule[g];
 
-			if (!base)
-				continue;
-			spanmap_put((unsigned long)base);
-			free_pages((unsigned long)base, ilog2(pages) + HEAP_PAGE_ORDER);
-			atomic64_sub((u64)pages << GOALLOC_PAGE_SHIFT, &heap->backed);
+			if (base)
+				linear_free(heap, base, pages);
 		}
 		cond_resched();
 	}

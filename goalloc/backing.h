@@ -63,10 +63,10 @@ int backing_map_span(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp);
 void backing_unmap_span(struct goalloc_heap *heap, struct mspan *s);
 void backing_decommit(struct goalloc_heap *heap, struct mspan *s);
 void linear_release(struct goalloc_heap *heap, u64 addr);
+void linear_released(struct goalloc_heap *heap, u64 addr);
 void backing_destroy(struct goalloc_heap *heap);
 
 struct mspan *span_of_mapped(unsigned long addr);
-struct mspan *backing_mapped_span_at(struct goalloc_heap *heap, u64 addr);
 
 /**
  * span_of_direct - finds the span of an address in the direct map

@@ -51,4 +51,55 @@
 #define GOALLOC_SLAB_NO_MERGE	SLAB_TYPESAFE_BY_RCU
 #endif
 
+/* A shrinker is allocated by the kernel since 6.7, by whoever has it before. */
+#include <linux/shrinker.h>
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+static inline struct shrinker *
+goalloc_shrinker_register(const char *name,
+			  unsigned long (*count)(struct shrinker *, struct shrink_control *),
+			  unsigned long (*scan)(struct shrinker *, struct shrink_control *),
+			  int seeks)
+{
+	struct shrinker *shrinker = shrinker_alloc(0, "%s", name);
+
+	if (!shrinker)
+		return NULL;
+	shrinker->count_objects = count;
+	shrinker->scan_objects = scan;
+	shrinker->seeks = seeks;
+	shrinker_register(shrinker);
+	return shrinker;
+}
+
+static inline void goalloc_shrinker_unregister(struct shrinker *shrinker)
+{
+	shrinker_free(shrinker);
+}
+#else
+static inline struct shrinker *
+goalloc_shrinker_register(const char *name,
+			  unsigned long (*count)(struct shrinker *, struct shrink_control *),
+			  unsigned long (*scan)(struct shrinker *, struct shrink_control *),
+			  int seeks)
+{
+	struct shrinker *shrinker = kzalloc(sizeof(*shrinker), GFP_KERNEL);
+
+	if (!shrinker)
+		return NULL;
+	shrinker->count_objects = count;
+	shrinker->scan_objects = scan;
+	shrinker->seeks = seeks;
+	if (!register_shrinker(shrinker, "%s", name))
+		return shrinker;
+	kfree(shrinker);
+	return NULL;
+}
+
+static inline void goalloc_shrinker_unregister(struct shrinker *shrinker)
+{
+	unregister_shrinker(shrinker);
+	kfree(shrinker);
+}
+#endif
+
 #endif /* GOALLOC_COMPAT_H */

@@ -18,6 +18,7 @@
 #include "pagealloc.h"
 #include "pallocbits.h"
 #include "scavenge.h"
+#include "sparse.h"
 
 /**
  * struct table_iter - a line of a table by address
@@ -125,15 +126,13 @@ static const struct file_operations name ## _fops = {			\
 /* Copies the state of a chunk's pages; false if it was not grown. */
 static bool chunk_copy(struct goalloc_heap *heap, u64 addr, struct palloc_chunk *copy)
 {
+	unsigned long flags = mheap_lock(heap);
 	struct palloc_chunk *c = pagealloc_chunk(&heap->pages, addr);
-	unsigned long flags;
 
-	if (!c)
-		return false;
-	flags = mheap_lock(heap);
-	*copy = *c;
+	if (c)
+		*copy = *c;
 	mheap_unlock(heap, flags);
-	return copy->ready;
+	return c && copy->ready;
 }
 
 /* What was grown lies between the two. Without the lock: growing moves them out. */
@@ -156,47 +155,16 @@ static const char * const place_names[] = {
 	[MSPAN_FULL]	= "full",
 };
 
-/*
- * The span that covers a page. A page of a linear heap is looked up by what it
- * is to the kernel, which may change meanwhile: so see whose the span is.
- */
-static const struct mspan *span_at(struct goalloc_heap *heap, u64 addr)
+/* Takes what is to be shown of the first span from an address on, in its chunk. */
+static bool spans_take(struct table_iter *it, u64 *addr)
 {
-	const struct goalloc_chunk *c;
-	const struct mspan *s = NULL;
-	u32 page, pages, granule;
-	const void *base = NULL;
-
-	if (heap->backing == BACKING_SPARSE)
-		return span_of_heap(heap, addr);
-
-	c = mheap_chunk(heap, addr);
-	if (!c)
-		return NULL;
-	page = goalloc_chunk_page(addr);
-	pages = READ_ONCE(c->palloc.block_pages[page / PALLOC_HALF_PAGES]);
-	if (pages) {
-		granule = round_down(page, pages) / GOALLOC_GRANULE_PAGES;
-		base = READ_ONCE(c->granule[granule]);
-		page -= granule * GOALLOC_GRANULE_PAGES;
-	}
-	if (base)
-		s = span_of((unsigned long)base + ((unsigned long)page << GOALLOC_PAGE_SHIFT));
-	if (s && s->heap == heap && addr - s->start_addr < mspan_bytes(s))
-		return s;
-	/* A mapped span may lie where a block is, too. */
-	return backing_mapped_span_at(heap, addr);
-}
-
-/* Takes what is to be shown of the span that covers a page, if one does. */
-static bool spans_take(struct table_iter *it, u64 addr)
-{
+	u64 from = *addr;
 	const struct mspan *s;
 
 	rcu_read_lock();
-	s = span_at(it->heap, addr);
+	s = mheap_span_in_chunk(it->heap, addr);
 	if (s) {
-		it->index = goalloc_page_index(addr);
+		it->index = goalloc_page_index(max(from, s->start_addr));
 		it->next = goalloc_page_index(s->start_addr) + s->npages;
 		it->span.addr = s->start_addr;
 		it->span.npages = s->npages;
@@ -212,28 +180,14 @@ static bool spans_take(struct table_iter *it, u64 addr)
 	return s;
 }
 
-/*
- * Pages of a span are in use in their chunk's bitmap, which is read without
- * the lock: it only says where to look.
- */
 static bool spans_find(struct table_iter *it, u64 index)
 {
 	u64 addr = max(goalloc_page_addr(index), grown_start(it->heap));
 
-	while (addr < grown_end(it->heap)) {
-		const struct palloc_chunk *c = pagealloc_chunk(&it->heap->pages, addr);
-		u64 base = goalloc_chunk_base(goalloc_chunk_index(addr));
-		unsigned long i = c ? goalloc_chunk_page(addr) : PALLOC_CHUNK_PAGES;
-
-		if (c) {
-			for_each_set_bit_from(i, c->data.alloc.b, PALLOC_CHUNK_PAGES)
-				if (spans_take(it, base + (i << GOALLOC_PAGE_SHIFT)))
-					return true;
-		}
-		addr = base + PALLOC_CHUNK_SIZE;
+	while (addr < grown_end(it->heap) && !fatal_signal_pending(current)) {
+		if (spans_take(it, &addr))
+			return true;
 		cond_resched();
-		if (fatal_signal_pending(current))
-			break;
 	}
 	return false;
 }
@@ -266,14 +220,16 @@ DEFINE_TABLE(spans);
 static bool page_backed(struct goalloc_heap *heap, const struct palloc_chunk *chunk, u64 addr)
 {
 	u32 i = goalloc_chunk_page(addr);
-	struct page **pages;
+	bool backed;
 
 	if (!palloc_bits_test(&chunk->data.alloc, i))
 		return !palloc_bits_test(&chunk->data.scavenged, i);
 	if (heap->backing == BACKING_LINEAR)
 		return true;
-	pages = READ_ONCE(mheap_chunk(heap, addr)->pages);
-	return pages && READ_ONCE(pages[i]);
+	rcu_read_lock();
+	backed = sparse_is_backed(heap, addr);
+	rcu_read_unlock();
+	return backed;
 }
 
 /* The run of like pages that begins at an address; it ends with its chunk. */
@@ -421,7 +377,9 @@ static void pagealloc_show_level(struct seq_file *m, struct pagealloc *p, u32 le
 		last = pagealloc_level_index(level, end - 1);
 		for (i = pagealloc_level_index(level, start); i <= last; i++) {
 			used++;
+			rcu_read_lock();
 			most = max(most, pallocsum_max(pagealloc_level_summary(p, level, i)));
+			rcu_read_unlock();
 			cond_resched();
 		}
 	}
@@ -429,10 +387,21 @@ static void pagealloc_show_level(struct seq_file *m, struct pagealloc *p, u32 le
 		   1ULL << pagealloc_level_shift(level), used, most);
 }
 
+/* Pages that CPUs have set aside. Nobody is kept from taking more meanwhile. */
+static u64 pages_cached(struct goalloc_heap *heap)
+{
+	u64 n = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		n += hweight64(READ_ONCE(per_cpu_ptr(heap->mcache, cpu)->pages.set.pages));
+	return n;
+}
+
 static void pagealloc_show_head(struct seq_file *m, struct goalloc_heap *heap)
 {
 	struct pagealloc *p = &heap->pages;
-	u64 start, end, search_addr, refused, pages[3], locks;
+	u64 start, end, search_addr, refused, pages[4], locks, gaps;
 	unsigned long flags;
 	u32 level;
 
@@ -442,9 +411,12 @@ static void pagealloc_show_head(struct seq_file *m, struct goalloc_heap *heap)
 	search_addr = p->search_addr;
 	refused = p->refused;
 	pages[0] = heap->pages_sys;
-	pages[1] = heap->pages_in_use;
-	pages[2] = heap->pages_released;
+	pages[1] = mheap_pages_in_use(heap);
+	smp_rmb();	/* as in readmemstats() */
+	pages[2] = mheap_pages_released(heap);
+	pages[3] = heap->pages_idle;
 	locks = heap->locks;
+	gaps = heap->ngaps;
 	mheap_unlock(heap, flags);
 
 	seq_puts(m, "name           value\n");
@@ -457,6 +429,12 @@ static void pagealloc_show_head(struct seq_file *m, struct goalloc_heap *heap)
 	seq_printf(m, "node_bytes     %lld\n", (s64)atomic64_read(&p->meta_bytes));
 	seq_printf(m, "refused        %llu\n", refused);
 	seq_printf(m, "locks          %llu\n", locks);
+	seq_printf(m, "pages_givable  %llu\n", pages[3]);
+	seq_printf(m, "pages_cached   %llu\n", pages_cached(heap));
+	seq_printf(m, "gap_chunks     %llu\n", gaps);
+#ifdef GOALLOC_LOCK_TIMES
+	seq_printf(m, "lock_max_ns    %llu\n", READ_ONCE(heap->lock_max));
+#endif
 
 	seq_puts(m, "\nlevel entries entry_pages   used largest_free\n");
 	for (level = 0; level < PAGEALLOC_LEVELS; level++)
@@ -491,6 +469,8 @@ DEFINE_TABLE(pagealloc);
 static const char * const cause_names[] = {
 	[SCAVENGE_REQUEST]	= "request",
 	[SCAVENGE_LIMIT]	= "limit",
+	[SCAVENGE_BACKGROUND]	= "background",
+	[SCAVENGE_RECLAIM]	= "reclaim",
 };
 
 static_assert(ARRAY_SIZE(cause_names) == SCAVENGE_CAUSES);
@@ -498,26 +478,37 @@ static_assert(ARRAY_SIZE(cause_names) == SCAVENGE_CAUSES);
 static int scavenger_show(struct seq_file *m, void *v)
 {
 	struct goalloc_heap *heap = m->private;
-	u64 limit = READ_ONCE(heap->limit);
-	u64 idle, search_addr;
+	u64 limit = READ_ONCE(heap->limit), all = READ_ONCE(goalloc_limit);
+	u64 idle, givable, search_addr;
 	unsigned long flags;
 	int i;
 
 	flags = mheap_lock(heap);
-	idle = heap->pages_sys - heap->pages_in_use - heap->pages_released;
-	search_addr = heap->scav_addr;
+	idle = heap->pages_sys - mheap_pages_in_use(heap);
+	smp_rmb();	/* as in readmemstats() */
+	idle -= mheap_pages_released(heap);
+	givable = heap->pages_idle;
+	search_addr = mheap_find_chunk(heap, INDEX_IDLE, GOALLOC_HEAP_END);
+	if (search_addr)
+		search_addr += PALLOC_CHUNK_SIZE;
 	mheap_unlock(heap, flags);
 
-	seq_puts(m, "name        value\n");
-	seq_printf(m, "limit       %llu\n", limit);
-	seq_printf(m, "goal        %llu\n", scavenge_goal(limit));
-	seq_printf(m, "held        %llu\n", mheap_held(heap));
-	seq_printf(m, "idle_backed %llu\n", idle << GOALLOC_PAGE_SHIFT);
-	seq_printf(m, "search_addr %#llx\n", search_addr);
+	seq_puts(m, "name          value\n");
+	seq_printf(m, "limit         %llu\n", limit);
+	seq_printf(m, "goal          %llu\n", scavenge_goal(limit));
+	seq_printf(m, "held          %llu\n", mheap_held(heap));
+	seq_printf(m, "idle_backed   %llu\n", idle << GOALLOC_PAGE_SHIFT);
+	seq_printf(m, "search_addr   %#llx\n", search_addr);
+	seq_printf(m, "givable       %llu\n", givable << GOALLOC_PAGE_SHIFT);
+	seq_printf(m, "excess        %llu\n", scavenge_excess(heap));
+	seq_printf(m, "all_limit     %llu\n", all);
+	seq_printf(m, "all_goal      %llu\n", scavenge_goal(all));
+	seq_printf(m, "all_held      %lld\n", percpu_counter_sum_positive(&goalloc_held));
+	seq_printf(m, "background_ns %llu\n", scavenge_background_ns());
 
-	seq_puts(m, "\ncause          count            bytes\n");
+	seq_puts(m, "\ncause             count            bytes\n");
 	for (i = 0; i < SCAVENGE_CAUSES; i++)
-		seq_printf(m, "%-7s %12lld %16lld\n", cause_names[i],
+		seq_printf(m, "%-10s %12lld %16lld\n", cause_names[i],
 			   (s64)atomic64_read(&heap->scav_count[i]),
 			   (s64)atomic64_read(&heap->scav_bytes[i]));
 	return 0;

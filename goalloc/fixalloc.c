@@ -43,7 +43,7 @@ static const struct {
 
 static struct kmem_cache *span_cache[SPAN_CACHES];
 static struct kmem_cache *mcache_cache;
-static struct kmem_cache *chunk_cache;
+static struct kmem_cache *chunk_cache[2];	/* by enum goalloc_backing */
 
 #ifdef CONFIG_FAULT_INJECTION
 /*
@@ -111,6 +111,12 @@ int goalloc_fail_left(void)
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_fail_left);
 #endif
 
+static size_t chunk_size(enum goalloc_backing backing)
+{
+	return struct_size_t(struct goalloc_chunk, granule,
+			     backing == BACKING_LINEAR ? GOALLOC_CHUNK_GRANULES : 0);
+}
+
 static unsigned int mspan_layout(u32 nelems, bool tiny)
 {
 	if (tiny)
@@ -154,7 +160,7 @@ struct mspan *fixalloc_mspan(struct goalloc_heap *heap, u8 spc, gfp_t gfp)
 		s->tiny = (void *)&s->words[16];
 	s->spanclass = spc;
 	s->nelems = nelems;
-	atomic64_add(span_layout[l].size, &heap->mspan_bytes);
+	mheap_count(&heap->mspan_bytes, span_layout[l].size);
 	return s;
 }
 
@@ -176,7 +182,8 @@ static void mspan_rcu_free(struct rcu_head *head)
  */
 void fixalloc_mspan_free(struct goalloc_heap *heap, struct mspan *s)
 {
-	atomic64_sub(span_layout[mspan_layout(s->nelems, s->tiny)].size, &heap->mspan_bytes);
+	mheap_count(&heap->mspan_bytes,
+		    -(s64)span_layout[mspan_layout(s->nelems, s->tiny)].size);
 	call_rcu(&s->rcu, mspan_rcu_free);
 }
 
@@ -189,7 +196,8 @@ void fixalloc_mspan_free(struct goalloc_heap *heap, struct mspan *s)
  */
 void fixalloc_mspan_free_now(struct goalloc_heap *heap, struct mspan *s)
 {
-	atomic64_sub(span_layout[mspan_layout(s->nelems, s->tiny)].size, &heap->mspan_bytes);
+	mheap_count(&heap->mspan_bytes,
+		    -(s64)span_layout[mspan_layout(s->nelems, s->tiny)].size);
 	mspan_rcu_free(&s->rcu);
 }
 
@@ -211,7 +219,7 @@ struct mcache *fixalloc_mcache(struct goalloc_heap *heap, gfp_t gfp)
 		return NULL;
 	mc = kmem_cache_alloc(mcache_cache, meta_gfp(heap, gfp));
 	if (mc)
-		atomic64_add(sizeof(*mc), &heap->mcache_bytes);
+		mheap_count(&heap->mcache_bytes, sizeof(*mc));
 	return mc;
 }
 
@@ -224,7 +232,7 @@ struct mcache *fixalloc_mcache(struct goalloc_heap *heap, gfp_t gfp)
  */
 void fixalloc_mcache_free(struct goalloc_heap *heap, struct mcache *mc)
 {
-	atomic64_sub(sizeof(*mc), &heap->mcache_bytes);
+	mheap_count(&heap->mcache_bytes, -(s64)sizeof(*mc));
 	kmem_cache_free(mcache_cache, mc);
 }
 
@@ -242,9 +250,11 @@ struct goalloc_chunk *fixalloc_chunk(struct goalloc_heap *heap, gfp_t gfp)
 
 	if (goalloc_should_fail())
 		return NULL;
-	c = kmem_cache_alloc(chunk_cache, meta_gfp(heap, gfp));
-	if (c)
-		atomic64_add(sizeof(*c), &heap->gc_bytes);
+	c = kmem_cache_alloc(chunk_cache[heap->backing], meta_gfp(heap, gfp));
+	if (c) {
+		raw_spin_lock_init(&c->lock);
+		mheap_count(&heap->gc_bytes, chunk_size(heap->backing));
+	}
 	return c;
 }
 
@@ -257,8 +267,8 @@ struct goalloc_chunk *fixalloc_chunk(struct goalloc_heap *heap, gfp_t gfp)
  */
 void fixalloc_chunk_free(struct goalloc_heap *heap, struct goalloc_chunk *c)
 {
-	atomic64_sub(sizeof(*c), &heap->gc_bytes);
-	kmem_cache_free(chunk_cache, c);
+	mheap_count(&heap->gc_bytes, -(s64)chunk_size(heap->backing));
+	kmem_cache_free(chunk_cache[heap->backing], c);
 }
 
 /**
@@ -279,7 +289,7 @@ void *persistentalloc(struct goalloc_heap *heap, atomic64_t *stat, size_t size, 
 		return NULL;
 	p = kmalloc(size, meta_gfp(heap, gfp));
 	if (p)
-		atomic64_add(size, stat);
+		mheap_count(stat, size);
 	return p;
 }
 
@@ -295,7 +305,7 @@ void persistentfree(atomic64_t *stat, const void *p, size_t size)
 {
 	if (!p)
 		return;
-	atomic64_sub(size, stat);
+	mheap_count(stat, -(s64)size);
 	kfree(p);
 }
 
@@ -317,9 +327,13 @@ int fixalloc_module_init(void)
 	}
 	mcache_cache = kmem_cache_create("goalloc_mcache", sizeof(struct mcache), 0,
 					 SLAB_HWCACHE_ALIGN | GOALLOC_SLAB_NO_MERGE, NULL);
-	chunk_cache = kmem_cache_create("goalloc_chunk", sizeof(struct goalloc_chunk), 0,
-					GOALLOC_SLAB_NO_MERGE, NULL);
-	if (mcache_cache && chunk_cache)
+	chunk_cache[BACKING_LINEAR] = kmem_cache_create("goalloc_chunk_linear",
+							chunk_size(BACKING_LINEAR), 0,
+							GOALLOC_SLAB_NO_MERGE, NULL);
+	chunk_cache[BACKING_SPARSE] = kmem_cache_create("goalloc_chunk_sparse",
+							chunk_size(BACKING_SPARSE), 0,
+							GOALLOC_SLAB_NO_MERGE, NULL);
+	if (mcache_cache && chunk_cache[BACKING_LINEAR] && chunk_cache[BACKING_SPARSE])
 		return 0;
 fail:
 	fixalloc_module_exit();
@@ -336,7 +350,8 @@ void fixalloc_module_exit(void)
 	int i;
 
 	rcu_barrier();
-	kmem_cache_destroy(chunk_cache);
+	kmem_cache_destroy(chunk_cache[BACKING_SPARSE]);
+	kmem_cache_destroy(chunk_cache[BACKING_LINEAR]);
 	kmem_cache_destroy(mcache_cache);
 	for (i = 0; i < SPAN_CACHES; i++)
 		kmem_cache_destroy(span_cache[i]);

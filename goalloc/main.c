@@ -4,8 +4,12 @@
  * map of it.
  */
 #include <linux/capability.h>
+#include <linux/ctype.h>
 #include <linux/init.h>
+#include <linux/kernel.h>
 #include <linux/module.h>
+#include <linux/string.h>
+#include <linux/sysfs.h>
 
 #include "backing.h"
 #include "chardev.h"
@@ -13,6 +17,7 @@
 #include "fixalloc.h"
 #include "mheap.h"
 #include "pagealloc.h"
+#include "scavenge.h"
 
 bool goalloc_panic_on_fault;
 
@@ -28,6 +33,64 @@ static const struct kernel_param_ops goalloc_panic_on_fault_ops = {
 	.get	= param_get_bool,
 };
 
+/* Limits of all heaps together: bytes, with a suffix if liked, or "none". */
+static int goalloc_set_limit(const char *val, const struct kernel_param *kp)
+{
+	u64 value = GOALLOC_NO_LIMIT;
+	char *end;
+
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	if (!sysfs_streq(val, "none")) {
+		if (!isdigit(*val))
+			return -EINVAL;
+		value = memparse(val, &end);
+		if (!sysfs_streq(end, ""))
+			return -EINVAL;
+	}
+	WRITE_ONCE(*(u64 *)kp->arg, value);
+	/* The soft one is for the background to come to; see scavenge_make_room(). */
+	if (goalloc_wq)
+		scavenge_kick(1);
+	return 0;
+}
+
+static int goalloc_get_limit(char *buffer, const struct kernel_param *kp)
+{
+	u64 value = READ_ONCE(*(u64 *)kp->arg);
+
+	return value == GOALLOC_NO_LIMIT ? sysfs_emit(buffer, "none\n") :
+		sysfs_emit(buffer, "%llu\n", value);
+}
+
+static const struct kernel_param_ops goalloc_limit_ops = {
+	.set	= goalloc_set_limit,
+	.get	= goalloc_get_limit,
+};
+
+static int goalloc_set_scavenge_percent(const char *val, const struct kernel_param *kp)
+{
+	int ret = capable(CAP_SYS_ADMIN) ? param_set_uint_minmax(val, kp, 0, 100) : -EPERM;
+
+	if (!ret && goalloc_wq)
+		scavenge_kick(1);
+	return ret;
+}
+
+static const struct kernel_param_ops goalloc_scavenge_percent_ops = {
+	.set	= goalloc_set_scavenge_percent,
+	.get	= param_get_uint,
+};
+
+module_param_cb(limit, &goalloc_limit_ops, &goalloc_limit, 0644);
+__MODULE_PARM_TYPE(limit, "bytes");
+MODULE_PARM_DESC(limit, "soft limit for the memory of all heaps together, or none");
+module_param_cb(max, &goalloc_limit_ops, &goalloc_max, 0644);
+__MODULE_PARM_TYPE(max, "bytes");
+MODULE_PARM_DESC(max, "hard limit for the memory in use in all heaps together, or none");
+module_param_cb(scavenge_percent, &goalloc_scavenge_percent_ops, &goalloc_scavenge_percent, 0644);
+__MODULE_PARM_TYPE(scavenge_percent, "uint");
+MODULE_PARM_DESC(scavenge_percent, "share of one CPU for giving idle memory back; 0 for never");
 module_param_cb(panic_on_fault, &goalloc_panic_on_fault_ops, &goalloc_panic_on_fault, 0644);
 __MODULE_PARM_TYPE(panic_on_fault, "bool");
 MODULE_PARM_DESC(panic_on_fault, "panic when a kernel caller frees what is no live object");
@@ -45,6 +108,9 @@ static int __init goalloc_init(void)
 	ret = backing_module_init();
 	if (ret)
 		goto err_pagealloc;
+	ret = scavenge_module_init();
+	if (ret)
+		goto err_backing;
 	goalloc_debugfs_init();
 	ret = mheap_module_init();
 	if (ret)
@@ -58,6 +124,8 @@ err_mheap:
 	mheap_module_exit();
 err_debugfs:
 	goalloc_debugfs_exit();
+	scavenge_module_exit();
+err_backing:
 	backing_module_exit();
 err_pagealloc:
 	pagealloc_module_exit();
@@ -71,6 +139,7 @@ static void __exit goalloc_exit(void)
 	goalloc_chardev_exit();
 	mheap_module_exit();
 	goalloc_debugfs_exit();
+	scavenge_module_exit();
 	backing_module_exit();
 	pagealloc_module_exit();
 	fixalloc_module_exit();

@@ -67,10 +67,14 @@ int mcache_init(struct goalloc_heap *heap, struct mcache_pcpu __percpu *own)
 		if (!heap->mcache)
 			return -ENOMEM;
 	}
-	atomic64_add(sizeof(struct mcache_pcpu) * num_possible_cpus(), &heap->other_bytes);
-	for_each_possible_cpu(cpu)
+	mheap_count(&heap->other_bytes, sizeof(struct mcache_pcpu) * num_possible_cpus());
+	for_each_possible_cpu(cpu) {
+		struct mcache_pcpu *pcpu = per_cpu_ptr(heap->mcache, cpu);
+
 		for (ctx = 0; ctx < MCACHE_CONTEXTS; ctx++)
-			per_cpu_ptr(heap->mcache, cpu)->ctx[ctx] = &goalloc_emptymcache;
+			pcpu->ctx[ctx] = &goalloc_emptymcache;
+		page_cache_init(&pcpu->pages);
+	}
 	return 0;
 }
 

@@ -22,6 +22,7 @@
 #include <linux/preempt.h>
 
 #include "mspan.h"
+#include "pagecache.h"
 
 enum mcache_context {
 	MCACHE_TASK,
@@ -73,11 +74,13 @@ struct mcache {
 };
 
 /**
- * struct mcache_pcpu - the mcaches of a heap on one CPU
- * @ctx: by context; never NULL
+ * struct mcache_pcpu - what a heap has on one CPU
+ * @ctx: its mcaches, by context; never NULL
+ * @pages: its page cache
  */
 struct mcache_pcpu {
 	struct mcache *ctx[MCACHE_CONTEXTS];
+	struct page_cache pages;
 };
 
 extern struct mcache goalloc_emptymcache;

@@ -16,7 +16,9 @@
 #include "debugfs.h"
 #include "fixalloc.h"
 #include "mheap.h"
+#include "pagecache.h"
 #include "scavenge.h"
+#include "sparse.h"
 #include "sweep.h"
 
 /* Pages that are freed, or added to the heap, under one taking of the lock. */
@@ -25,6 +27,12 @@
 /* A span of more pages is returned where that may take its time. */
 #define MHEAP_INLINE_PAGES	PALLOC_CHUNK_PAGES
 
+/* A gap is looked for in so many places before the heap grows at its end. */
+#define MHEAP_GAP_TRIES		64
+
+/* Chunks that leave the heap before an RCU grace period is waited for. */
+#define MHEAP_GONE_CHUNKS	16384
+
 /* Protects the list of heaps and their ids. */
 DEFINE_MUTEX(goalloc_heaps_mutex);
 LIST_HEAD(goalloc_heaps);
@@ -32,6 +40,14 @@ struct goalloc_heap *goalloc_kernel_heap;
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_kernel_heap);
 struct workqueue_struct *goalloc_wq;
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_wq);
+struct percpu_counter goalloc_held;
+GOALLOC_EXPORT_FOR_KUNIT(goalloc_held);
+struct percpu_counter goalloc_idle;
+GOALLOC_EXPORT_FOR_KUNIT(goalloc_idle);
+atomic64_t goalloc_pages_charged;
+GOALLOC_EXPORT_FOR_KUNIT(goalloc_pages_charged);
+u64 goalloc_max = GOALLOC_NO_LIMIT;
+GOALLOC_EXPORT_FOR_KUNIT(goalloc_max);
 static u32 next_heap_id;
 static bool cpu_dead;	/* spans come from a CPU that died (goalloc_heaps_mutex) */
 static enum cpuhp_state cpuhp_state;
@@ -49,6 +65,9 @@ unsigned long mheap_lock(struct goalloc_heap *heap) __acquires(&heap->lock)
 
 	raw_spin_lock_irqsave(&heap->lock, flags);
 	heap->locks++;
+#ifdef GOALLOC_LOCK_TIMES
+	heap->lock_since = ktime_get_mono_fast_ns();
+#endif
 	return flags;
 }
 
@@ -63,6 +82,9 @@ GOALLOC_EXPORT_FOR_KUNIT(mheap_lock);
  */
 void mheap_unlock(struct goalloc_heap *heap, unsigned long flags) __releases(&heap->lock)
 {
+#ifdef GOALLOC_LOCK_TIMES
+	heap->lock_max = max(heap->lock_max, ktime_get_mono_fast_ns() - heap->lock_since);
+#endif
 	raw_spin_unlock_irqrestore(&heap->lock, flags);
 }
 
@@ -73,7 +95,7 @@ GOALLOC_EXPORT_FOR_KUNIT(mheap_unlock);
  * @heap: the heap
  * @addr: any value
  *
- * Context: any.
+ * Context: any; what keeps the chunk is said at the head of mheap.h.
  * Return: the chunk's table, or NULL if there is none.
  */
 struct goalloc_chunk *mheap_chunk(struct goalloc_heap *heap, u64 addr)
@@ -124,77 +146,442 @@ struct mspan *span_of_heap(struct goalloc_heap *heap, u64 addr)
 GOALLOC_EXPORT_FOR_KUNIT(span_of_heap);
 
 /*
- * Makes the tables above a chunk, and its own. Entries are installed by
- * compare-and-swap, and stay until the heap ends.
+ * The span that covers a page in use, if there is one: pages may be set aside in
+ * a page cache, or be on their way into a span or out of one. A page of a linear
+ * heap is looked up by what it is to the kernel, which may change meanwhile: so
+ * see whose the span is.
+ */
+static struct mspan *mheap_span_at(struct goalloc_heap *heap, struct goalloc_chunk *c, u64 addr)
+{
+	u32 page = goalloc_chunk_page(addr), half = page / PALLOC_HALF_PAGES;
+	void *base = NULL;
+	struct mspan *s;
+	u32 pages;
+
+	if (heap->backing == BACKING_SPARSE)
+		return span_of_heap(heap, addr);
+	s = rcu_dereference(c->mapped[half]);
+	if (s)
+		return s;
+	pages = READ_ONCE(c->palloc.block_pages[half]);
+	if (pages) {
+		u32 first = round_down(page, pages);
+
+		base = granule_base(READ_ONCE(c->granule[first / GOALLOC_GRANULE_PAGES]));
+		page -= first;
+	}
+	if (!base)
+		return NULL;
+	s = span_of((unsigned long)base + ((unsigned long)page << GOALLOC_PAGE_SHIFT));
+	return s && s->heap == heap && addr - s->start_addr < mspan_bytes(s) ? s : NULL;
+}
+
+/**
+ * mheap_span_in_chunk - the first span at or after an address, in its chunk
+ * @heap: the heap
+ * @addr: heap address to begin at; set to where the span ends, or the chunk
+ *
+ * The bits say where to look, without the lock.
+ *
+ * Context: any; rcu_read_lock() held as long as the span is looked at.
+ * Return: the span, or NULL if no more begins in the chunk.
+ */
+struct mspan *mheap_span_in_chunk(struct goalloc_heap *heap, u64 *addr)
+{
+	u64 base = goalloc_chunk_base(goalloc_chunk_index(*addr));
+	struct goalloc_chunk *c = mheap_chunk(heap, base);
+	unsigned long i = goalloc_chunk_page(*addr);
+	struct mspan *s;
+
+	*addr = base + PALLOC_CHUNK_SIZE;
+	if (!c || !READ_ONCE(c->palloc.ready))
+		return NULL;
+	for_each_set_bit_from(i, c->palloc.data.alloc.b, PALLOC_CHUNK_PAGES) {
+		s = mheap_span_at(heap, c, base + ((u64)i << GOALLOC_PAGE_SHIFT));
+		if (s) {
+			*addr = s->start_addr + mspan_bytes(s);
+			return s;
+		}
+	}
+	return NULL;
+}
+
+/**
+ * mheap_next_span - the first span at or after an address
+ * @heap: a heap that nobody else returns spans of
+ * @addr: heap address to begin at; set to where the span ends
+ *
+ * Context: task, may sleep.
+ * Return: the span, or NULL if there is none.
+ */
+struct mspan *mheap_next_span(struct goalloc_heap *heap, u64 *addr)
+{
+	struct mspan *s = NULL;
+
+	*addr = max(*addr, READ_ONCE(heap->pages.start));
+	while (!s && *addr < READ_ONCE(heap->pages.end)) {
+		rcu_read_lock();
+		s = mheap_span_in_chunk(heap, addr);
+		rcu_read_unlock();
+		cond_resched();
+	}
+	return s;
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(mheap_next_span);
+
+/* Which indices a chunk belongs into, and how much of it can be given back. */
+static u8 mheap_look(const struct goalloc_heap *heap, const struct goalloc_chunk *c, u16 *idle)
+{
+	const struct palloc_chunk *p = &c->palloc;
+	u8 indexed = 0;
+	u32 half, n;
+
+	*idle = 0;
+	if (!p->ready)
+		return 0;
+	if (heap->backing == BACKING_SPARSE)
+		*idle = palloc_count_idle(p, 0, PALLOC_CHUNK_PAGES, SPARSE_UNIT_PAGES);
+	for (half = 0; heap->backing == BACKING_LINEAR && half < 2; half++) {
+		if (!p->block_pages[half])
+			continue;
+		n = palloc_count_idle(p, half * PALLOC_HALF_PAGES,
+				      (half + 1) * PALLOC_HALF_PAGES, p->block_pages[half]);
+		*idle += n;
+		if (n && p->block_pages[half] == PALLOC_HALF_PAGES)
+			indexed |= BIT(INDEX_WHOLE);
+	}
+	if (*idle)
+		indexed |= BIT(INDEX_IDLE);
+	else if (bitmap_empty(p->data.alloc.b, PALLOC_CHUNK_PAGES) &&
+		 bitmap_full(p->data.scavenged.b, PALLOC_CHUNK_PAGES))
+		indexed |= BIT(INDEX_EMPTY);
+	return indexed;
+}
+
+/**
+ * mheap_chunk_changed - keeps count after a chunk's bits changed
+ * @heap: the heap
+ * @c: the chunk
+ * @addr: an address in it
+ *
+ * Context: the heap lock held.
+ */
+void mheap_chunk_changed(struct goalloc_heap *heap, struct goalloc_chunk *c, u64 addr)
+{
+	u32 ai = goalloc_arena_index(addr), l1 = ai >> GOALLOC_ARENA_L2_BITS;
+	struct goalloc_arena *arena;
+	struct goalloc_arena_l2 *l2;
+	u16 idle, bit;
+	u8 indexed, i;
+
+	lockdep_assert_held(&heap->lock);
+	indexed = mheap_look(heap, c, &idle);
+	if (idle != c->idle) {
+		heap->pages_idle += idle - c->idle;
+		percpu_counter_add(&goalloc_idle, idle - c->idle);
+		c->idle = idle;
+	}
+	if (indexed == c->indexed)
+		return;
+	c->indexed = indexed;
+	l2 = heap->arenas[l1];
+	ai &= GOALLOC_ARENA_L2 - 1;
+	arena = l2->arenas[ai];
+	bit = BIT(goalloc_chunk_index(addr) & (GOALLOC_ARENA_CHUNKS - 1));
+	for (i = 0; i < MHEAP_INDICES; i++) {
+		if (indexed & BIT(i)) {
+			arena->index[i] |= bit;
+			__set_bit(ai, l2->index[i]);
+			__set_bit(l1, heap->index[i]);
+			continue;
+		}
+		arena->index[i] &= ~bit;
+		if (arena->index[i])
+			continue;
+		__clear_bit(ai, l2->index[i]);
+		if (bitmap_empty(l2->index[i], GOALLOC_ARENA_L2))
+			__clear_bit(l1, heap->index[i]);
+	}
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(mheap_chunk_changed);
+
+/* The bits of the pages of a range have changed. */
+static void mheap_range_changed(struct goalloc_heap *heap, u64 addr, u64 npages)
+{
+	u64 end = addr + (npages << GOALLOC_PAGE_SHIFT);
+
+	for (; addr < end; addr = (addr | (PALLOC_CHUNK_SIZE - 1)) + 1)
+		mheap_chunk_changed(heap, mheap_chunk(heap, addr), addr);
+}
+
+/**
+ * mheap_find_chunk - finds the highest chunk of an index
+ * @heap: the heap
+ * @index: which index
+ * @below: heap address: only chunks that begin below it
+ *
+ * Context: the heap lock held. Takes a few steps, however large the heap is.
+ * Return: the chunk's address, or 0 if there is none.
+ */
+u64 mheap_find_chunk(struct goalloc_heap *heap, enum mheap_index index, u64 below)
+{
+	const struct goalloc_arena_l2 *l2;
+	u32 ci, l1, ai, n;
+	u16 bits;
+
+	lockdep_assert_held(&heap->lock);
+	if (below <= GOALLOC_HEAP_BASE)
+		return 0;
+	ci = (min(below, GOALLOC_HEAP_END) - 1 - GOALLOC_HEAP_BASE) >> PALLOC_CHUNK_SHIFT;
+	l1 = ci / GOALLOC_L2_CHUNKS;
+	ai = (ci / GOALLOC_ARENA_CHUNKS) % GOALLOC_ARENA_L2;
+
+	/* The arena that @below is in, the others of its entry, the other entries. */
+	if (test_bit(l1, heap->index[index])) {
+		l2 = heap->arenas[l1];
+		bits = GENMASK(ci % GOALLOC_ARENA_CHUNKS, 0);
+		if (test_bit(ai, l2->index[index]))
+			bits &= l2->arenas[ai]->index[index];
+		else
+			bits = 0;
+		if (bits)
+			goto found;
+		n = find_last_bit(l2->index[index], ai);
+		if (n < ai) {
+			ai = n;
+			bits = l2->arenas[ai]->index[index];
+			goto found;
+		}
+	}
+	n = find_last_bit(heap->index[index], l1);
+	if (n == l1)
+		return 0;
+	l1 = n;
+	l2 = heap->arenas[l1];
+	ai = find_last_bit(l2->index[index], GOALLOC_ARENA_L2);
+	bits = l2->arenas[ai]->index[index];
+found:
+	ci = (l1 * GOALLOC_ARENA_L2 + ai) * GOALLOC_ARENA_CHUNKS + __fls(bits);
+	return goalloc_chunk_base(ci);
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(mheap_find_chunk);
+
+static struct goalloc_arena_l2 *mheap_l2(struct goalloc_heap *heap, u32 chunk)
+{
+	return READ_ONCE(heap->arenas[chunk / GOALLOC_L2_CHUNKS]);
+}
+
+/* Chunks below cur_arena that are nobody's: not grown, or given back. */
+static void mheap_add_gap(struct goalloc_heap *heap, u32 chunk)
+{
+	struct goalloc_arena_l2 *l2 = mheap_l2(heap, chunk);
+
+	/* Without a table to say so the address space is lost to the heap. */
+	if (!l2 || __test_and_set_bit(chunk % GOALLOC_L2_CHUNKS, l2->gaps))
+		return;
+	l2->ngaps++;
+	heap->ngaps++;
+	heap->gap_first = min(heap->gap_first, chunk / GOALLOC_L2_CHUNKS);
+}
+
+static void mheap_del_gap(struct goalloc_heap *heap, u32 chunk)
+{
+	struct goalloc_arena_l2 *l2 = mheap_l2(heap, chunk);
+
+	__clear_bit(chunk % GOALLOC_L2_CHUNKS, l2->gaps);
+	l2->ngaps--;
+	heap->ngaps--;
+}
+
+/*
+ * A gap of @n chunks, as low as is found soon, or 0. Of many small ones not all
+ * are looked at: address space is not short.
+ */
+static u64 mheap_take_gap(struct goalloc_heap *heap, u32 n)
+{
+	u32 tries = MHEAP_GAP_TRIES, l1, begin, end;
+
+	if (n > GOALLOC_L2_CHUNKS || n > heap->ngaps)
+		return 0;
+	for (l1 = heap->gap_first; l1 < GOALLOC_ARENA_L1; l1++) {
+		const struct goalloc_arena_l2 *l2 = heap->arenas[l1];
+
+		if (!l2 || !l2->ngaps) {
+			if (l1 == heap->gap_first)
+				heap->gap_first++;
+			continue;
+		}
+		end = 0;
+		while (tries) {
+			begin = find_next_bit(l2->gaps, GOALLOC_L2_CHUNKS, end);
+			if (begin == GOALLOC_L2_CHUNKS)
+				break;
+			tries--;
+			end = find_next_zero_bit(l2->gaps, GOALLOC_L2_CHUNKS, begin);
+			if (end - begin < n)
+				continue;
+			begin += l1 * GOALLOC_L2_CHUNKS;
+			for (end = begin; end < begin + n; end++)
+				mheap_del_gap(heap, end);
+			return goalloc_chunk_base(begin);
+		}
+		if (!tries)
+			break;
+	}
+	return 0;
+}
+
+/* Address space for @n chunks that nobody else will take, or 0. */
+static u64 mheap_reserve(struct goalloc_heap *heap, u64 n)
+{
+	unsigned long flags = mheap_lock(heap);
+	u64 base = n <= GOALLOC_NR_CHUNKS ? mheap_take_gap(heap, n) : 0;
+
+	if (!base && n << PALLOC_CHUNK_SHIFT <= GOALLOC_HEAP_END - heap->cur_arena) {
+		base = heap->cur_arena;
+		heap->cur_arena += n << PALLOC_CHUNK_SHIFT;
+	}
+	mheap_unlock(heap, flags);
+	return base;
+}
+
+/* The heap lock is held: chunk by chunk the end of the address space comes down. */
+static void mheap_lower_end(struct goalloc_heap *heap)
+{
+	u32 steps = MHEAP_GAP_TRIES;
+
+	while (steps-- && heap->cur_arena > GOALLOC_HEAP_BASE) {
+		u32 last = goalloc_chunk_index(heap->cur_arena - 1);
+		const struct goalloc_arena_l2 *l2 = mheap_l2(heap, last);
+
+		if (!l2 || !test_bit(last % GOALLOC_L2_CHUNKS, l2->gaps))
+			break;
+		mheap_del_gap(heap, last);
+		heap->cur_arena -= PALLOC_CHUNK_SIZE;
+	}
+}
+
+/* Address space that was reserved and has no chunks, piece by piece. */
+static void mheap_unreserve(struct goalloc_heap *heap, u64 base, u64 n)
+{
+	unsigned long flags = mheap_lock(heap);
+
+	if (heap->cur_arena == base + (n << PALLOC_CHUNK_SHIFT)) {
+		heap->cur_arena = base;
+		n = 0;
+	}
+	while (n--) {
+		mheap_add_gap(heap, goalloc_chunk_index(base) + n);
+		if (n && !(n % MHEAP_GAP_TRIES)) {
+			mheap_unlock(heap, flags);
+			flags = mheap_lock(heap);
+		}
+	}
+	mheap_lower_end(heap);
+	mheap_unlock(heap, flags);
+}
+
+/* Enters a table where there is none yet; returns it if it was not needed. */
+static struct goalloc_arena *mheap_enter_arena(struct goalloc_arena_l2 *l2, u32 ai,
+					       struct goalloc_arena *arena)
+{
+	if (arena && !l2->arenas[ai]) {
+		WRITE_ONCE(l2->arenas[ai], arena);
+		return NULL;
+	}
+	return arena;
+}
+
+/*
+ * Makes the tables above a chunk, and its own, in address space that the caller
+ * has reserved. Tables with nothing in them may be given back by others all the
+ * while, so what is missing is seen under the lock, made without it, and entered
+ * with it, all at once.
  */
 static struct goalloc_chunk *mheap_build_chunk(struct goalloc_heap *heap, u64 addr, gfp_t gfp)
 {
-	u32 ai = goalloc_arena_index(addr);
-	struct goalloc_arena_l2 **l2p = &heap->arenas[ai >> GOALLOC_ARENA_L2_BITS], *l2;
-	struct goalloc_arena **ap, *arena;
-	struct goalloc_chunk **cp, *c;
+	u32 ai = goalloc_arena_index(addr), l1 = ai >> GOALLOC_ARENA_L2_BITS;
+	u32 i = goalloc_chunk_index(addr) & (GOALLOC_ARENA_CHUNKS - 1);
+	struct goalloc_arena *arena = NULL;
+	struct goalloc_arena_l2 *l2 = NULL;
+	struct goalloc_chunk *c = NULL, *new = NULL;
+	unsigned long flags;
 
-	l2 = READ_ONCE(*l2p);
-	if (!l2) {
-		l2 = persistentalloc(heap, &heap->gc_bytes, sizeof(*l2), gfp);
-		if (!l2)
-			return NULL;
-		if (cmpxchg(l2p, NULL, l2)) {
-			persistentfree(&heap->gc_bytes, l2, sizeof(*l2));
-			l2 = READ_ONCE(*l2p);
+	ai &= GOALLOC_ARENA_L2 - 1;
+	for (;;) {
+		bool no_l2, no_arena;
+
+		flags = mheap_lock(heap);
+		if (l2 && !heap->arenas[l1]) {
+			WRITE_ONCE(heap->arenas[l1], l2);
+			l2 = NULL;
+		}
+		no_l2 = !heap->arenas[l1];
+		if (!no_l2)
+			arena = mheap_enter_arena(heap->arenas[l1], ai, arena);
+		no_arena = no_l2 || !heap->arenas[l1]->arenas[ai];
+		if (!no_arena) {
+			struct goalloc_chunk **cp = &heap->arenas[l1]->arenas[ai]->chunks[i];
+
+			/* One that a growth which failed has left. */
+			c = *cp;
+			if (!c && new) {
+				c = new;
+				new = NULL;
+				/* Readers must not see the chunk before its zeroes. */
+				smp_store_release(cp, c);
+			}
+		}
+		mheap_unlock(heap, flags);
+		if (c)
+			break;
+		if (no_l2 && !l2) {
+			l2 = persistentalloc(heap, &heap->gc_bytes, sizeof(*l2), gfp);
+			if (!l2)
+				break;
+		}
+		if (no_arena && !arena) {
+			arena = persistentalloc(heap, &heap->gc_bytes, sizeof(*arena), gfp);
+			if (!arena)
+				break;
+		}
+		if (!new) {
+			new = fixalloc_chunk(heap, gfp);
+			if (!new)
+				break;
 		}
 	}
-	ap = &l2->arenas[ai & (GOALLOC_ARENA_L2 - 1)];
-	arena = READ_ONCE(*ap);
-	if (!arena) {
-		arena = persistentalloc(heap, &heap->gc_bytes, sizeof(*arena), gfp);
-		if (!arena)
-			return NULL;
-		if (cmpxchg(ap, NULL, arena)) {
-			persistentfree(&heap->gc_bytes, arena, sizeof(*arena));
-			arena = READ_ONCE(*ap);
-		}
-	}
-	cp = &arena->chunks[goalloc_chunk_index(addr) & (GOALLOC_ARENA_CHUNKS - 1)];
-	c = READ_ONCE(*cp);
-	if (!c) {
-		c = fixalloc_chunk(heap, gfp);
-		if (!c)
-			return NULL;
-		if (cmpxchg(cp, NULL, c)) {
-			fixalloc_chunk_free(heap, c);
-			c = READ_ONCE(*cp);
-		}
-	}
+	if (l2)
+		persistentfree(&heap->gc_bytes, l2, sizeof(*l2));
+	if (arena)
+		persistentfree(&heap->gc_bytes, arena, sizeof(*arena));
+	if (new)
+		fixalloc_chunk_free(heap, new);
 	return c;
 }
 
 /*
  * Adds address space for npages to the page allocator (Go: mheap.grow). The
  * range is reserved first, so its tables are ours to build without the lock.
- * If they cannot be built it is given up again; were it no longer the last
- * one, what has tables is kept as idle pages and the rest is lost to the heap.
+ * If they cannot be built, what has some becomes idle pages, to be given back
+ * right away if that may sleep, and the rest is there for the next one.
  */
 static bool mheap_grow(struct goalloc_heap *heap, u64 npages, gfp_t gfp)
 {
-	u64 n = DIV_ROUND_UP(npages, PALLOC_CHUNK_PAGES), bytes = n << PALLOC_CHUNK_SHIFT;
+	u64 n = DIV_ROUND_UP(npages, PALLOC_CHUNK_PAGES);
+	u64 base = mheap_reserve(heap, n), addr, i, left;
 	unsigned long flags;
-	u64 base, i;
-	bool ok;
 
-	flags = mheap_lock(heap);
-	base = heap->cur_arena;
-	ok = bytes <= GOALLOC_HEAP_END - base;
-	if (ok)
-		heap->cur_arena += bytes;
-	mheap_unlock(heap, flags);
-	if (!ok)
+	if (!base)
 		return false;
-
 	for (i = 0; i < n; i++) {
-		u64 addr = base + (i << PALLOC_CHUNK_SHIFT);
-		struct goalloc_chunk *c = mheap_build_chunk(heap, addr, gfp);
+		struct goalloc_chunk *c;
 
+		addr = base + (i << PALLOC_CHUNK_SHIFT);
+		c = mheap_build_chunk(heap, addr, gfp);
 		if (!c || pagealloc_prepare(&heap->pages, addr, &c->palloc, gfp))
 			break;
 		if (gfpflags_allow_blocking(gfp)) {
@@ -203,84 +590,396 @@ static bool mheap_grow(struct goalloc_heap *heap, u64 npages, gfp_t gfp)
 				break;
 		}
 	}
+	if (i < n)
+		mheap_unreserve(heap, base + (i << PALLOC_CHUNK_SHIFT), n - i);
+
+	for (left = i, addr = base; left;) {
+		u64 piece = min_t(u64, left, MHEAP_PIECE_PAGES / PALLOC_CHUNK_PAGES);
+		u64 pages = piece * PALLOC_CHUNK_PAGES;
+
+		/* What is in already may be taken meanwhile; then we grow again. */
+		flags = mheap_lock(heap);
+		pagealloc_grow(&heap->pages, addr, piece);
+		heap->pages_sys += pages;
+		atomic64_add(pages, &heap->pages_released);
+		mheap_range_changed(heap, addr, pages);
+		mheap_unlock(heap, flags);
+		left -= piece;
+		addr += piece << PALLOC_CHUNK_SHIFT;
+	}
+	if (i == n)
+		return true;
+	if (i && gfpflags_allow_blocking(gfp))
+		mheap_release_tables(heap, 0, base);
+	return false;
+}
+
+/* What has left the heap and goes once nobody looks at it any more. */
+struct mheap_gone {
+	struct goalloc_chunk *chunks;
+	struct goalloc_arena *arenas;
+	struct pagealloc_node *nodes;
+	u64 n;
+};
+
+/* Takes the highest chunk that has nothing in it out of the heap. */
+static bool mheap_take_empty(struct goalloc_heap *heap, u64 keep_pages, u64 from, u64 *below,
+			     struct mheap_gone *gone)
+{
+	struct goalloc_arena **ap, *arena;
+	struct goalloc_chunk *c;
+	unsigned long flags;
+	u32 chunk;
+	u64 addr;
 
 	flags = mheap_lock(heap);
-	ok = i == n;
-	if (!ok && heap->cur_arena == base + bytes) {
-		heap->cur_arena = base;
-		i = 0;
+	addr = heap->pages_sys > keep_pages ?
+		mheap_find_chunk(heap, INDEX_EMPTY, *below) : 0;
+	if (addr < max(from, GOALLOC_HEAP_BASE)) {
+		mheap_unlock(heap, flags);
+		return false;
 	}
-	while (i) {
-		u64 piece = min_t(u64, i, MHEAP_PIECE_PAGES / PALLOC_CHUNK_PAGES);
+	*below = addr;
+	c = mheap_chunk(heap, addr);
+	if (!pagealloc_ungrow(&heap->pages, addr, &gone->nodes)) {
+		mheap_chunk_changed(heap, c, addr);
+		heap->pages_sys -= PALLOC_CHUNK_PAGES;
+		atomic64_sub(PALLOC_CHUNK_PAGES, &heap->pages_released);
 
-		pagealloc_grow(&heap->pages, base, piece);
-		heap->pages_sys += piece * PALLOC_CHUNK_PAGES;
-		heap->pages_released += piece * PALLOC_CHUNK_PAGES;
-		i -= piece;
-		base += piece << PALLOC_CHUNK_SHIFT;
-		if (i) {
-			/* What is in already may be taken; then we grow again. */
-			mheap_unlock(heap, flags);
-			flags = mheap_lock(heap);
+		chunk = goalloc_chunk_index(addr);
+		ap = &mheap_l2(heap, chunk)->arenas[chunk / GOALLOC_ARENA_CHUNKS %
+						    GOALLOC_ARENA_L2];
+		arena = *ap;
+		WRITE_ONCE(arena->chunks[chunk % GOALLOC_ARENA_CHUNKS], NULL);
+		if (!memchr_inv(arena->chunks, 0, sizeof(arena->chunks))) {
+			WRITE_ONCE(*ap, NULL);
+			arena->next = gone->arenas;
+			gone->arenas = arena;
 		}
+		c->next = gone->chunks;
+		gone->chunks = c;
+		gone->n++;
+		mheap_add_gap(heap, chunk);
+		mheap_lower_end(heap);
 	}
 	mheap_unlock(heap, flags);
-	return ok;
+	return true;
+}
+
+static void mheap_free_chunk(struct goalloc_heap *heap, struct goalloc_chunk *c)
+{
+	if (heap->backing == BACKING_SPARSE) {
+		persistentfree(&heap->gc_bytes, (void *)c->spans,
+			       PALLOC_CHUNK_PAGES * sizeof(*c->spans));
+		sparse_free_chunk_pages(heap, c);
+	}
+	fixalloc_chunk_free(heap, c);
+}
+
+/**
+ * mheap_release_tables - gives the tables of empty chunks back
+ * @heap: the heap
+ * @keep_pages: as long as it has more heap pages of address space than this
+ * @from: only chunks at or above this address
+ *
+ * Go keeps what it has mapped for ever. The highest addresses go first.
+ *
+ * Context: task, sleeps for an RCU grace period; no lock held.
+ * Return: how many chunks went.
+ */
+u64 mheap_release_tables(struct goalloc_heap *heap, u64 keep_pages, u64 from)
+{
+	u64 below = GOALLOC_HEAP_END, n = 0;
+	struct mheap_gone gone;
+
+	do {
+		memset(&gone, 0, sizeof(gone));
+		while (gone.n < MHEAP_GONE_CHUNKS &&
+		       mheap_take_empty(heap, keep_pages, from, &below, &gone))
+			cond_resched();
+		if (!gone.n)
+			break;
+		n += gone.n;
+		synchronize_rcu();
+		pagealloc_free_nodes(&heap->pages, gone.nodes);
+		while (gone.chunks) {
+			struct goalloc_chunk *c = gone.chunks;
+
+			gone.chunks = c->next;
+			mheap_free_chunk(heap, c);
+			cond_resched();
+		}
+		while (gone.arenas) {
+			struct goalloc_arena *arena = gone.arenas;
+
+			gone.arenas = arena->next;
+			persistentfree(&heap->gc_bytes, arena, sizeof(*arena));
+		}
+	} while (gone.n == MHEAP_GONE_CHUNKS);
+	return n;
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(mheap_release_tables);
+
+/*
+ * The scavenged bits of a run of a linear heap: pages without a block behind
+ * them have them set. The heap lock is held.
+ */
+static void linear_mark_scavenged(struct goalloc_heap *heap, u64 addr, u64 npages)
+{
+	u64 end = addr + (npages << GOALLOC_PAGE_SHIFT);
+
+	while (addr < end) {
+		u32 half = goalloc_chunk_page(addr) / PALLOC_HALF_PAGES;
+		u64 pages = mheap_chunk(heap, addr)->palloc.block_pages[half] ?: PALLOC_HALF_PAGES;
+		u64 next = min(end, (addr | ((pages << GOALLOC_PAGE_SHIFT) - 1)) + 1);
+
+		if (!backing_is_backed(heap, addr))
+			pagealloc_set_scavenged(&heap->pages, addr,
+						(next - addr) >> GOALLOC_PAGE_SHIFT);
+		addr = next;
+	}
 }
 
 /*
- * The run is not needed after all, or the span is done with. A long one is freed
- * piece by piece, so that the lock is held for a piece only; each is a run.
+ * Gives pages back to the page allocator. They count as in use, and on a sparse
+ * heap their scavenged bits are right. A long run is freed piece by piece, so that
+ * the lock is held for a piece only; each is a run.
  */
-static void mheap_free_run(struct goalloc_heap *heap, struct mspan *s)
+static void mheap_give_run(struct goalloc_heap *heap, u64 addr, u64 npages)
+{
+	while (npages) {
+		u64 n = min_t(u64, npages, MHEAP_PIECE_PAGES);
+		unsigned long flags = mheap_lock(heap);
+
+		if (heap->backing == BACKING_LINEAR)
+			linear_mark_scavenged(heap, addr, n);
+		atomic64_sub(n, &heap->pages_in_use);
+		atomic64_add(pagealloc_count_scavenged(&heap->pages, addr, n),
+			     &heap->pages_released);
+		pagealloc_free(&heap->pages, addr, n);
+		mheap_range_changed(heap, addr, n);
+		mheap_unlock(heap, flags);
+		npages -= n;
+		addr += n << GOALLOC_PAGE_SHIFT;
+	}
+	scavenge_wake(heap);
+}
+
+/* Reserves pages under a limit; never over it, however many do. */
+static bool charge(atomic64_t *charged, u64 npages, const u64 *max)
+{
+	s64 old = atomic64_read(charged);
+
+	do {
+		u64 most = READ_ONCE(*max) >> GOALLOC_PAGE_SHIFT;
+
+		if (npages > most || old > most - npages)
+			return false;
+	} while (!atomic64_try_cmpxchg(charged, &old, old + npages));
+	return true;
+}
+
+static bool mheap_charge(struct goalloc_heap *heap, u64 npages)
+{
+	if (!charge(&heap->pages_charged, npages, &heap->max))
+		return false;
+	if (charge(&goalloc_pages_charged, npages, &goalloc_max))
+		return true;
+	atomic64_sub(npages, &heap->pages_charged);
+	return false;
+}
+
+static void mheap_uncharge(struct goalloc_heap *heap, u64 npages)
+{
+	atomic64_sub(npages, &goalloc_pages_charged);
+	atomic64_sub(npages, &heap->pages_charged);
+}
+
+/* Pages are in a span now; @scav of them count as released until here. */
+static void mheap_use_pages(struct goalloc_heap *heap, u64 npages, u64 scav)
+{
+	/* In this order: readmemstats() wants released pages to be idle. */
+	atomic64_sub(scav, &heap->pages_released);
+	smp_mb__after_atomic();
+	atomic64_add(npages, &heap->pages_in_use);
+}
+
+/*
+ * A half chunk of a linear heap that pages were taken of, and that has no blocks
+ * yet, is walled off for those of the largest size (see pallocbits.h).
+ */
+static void linear_wall(struct goalloc_heap *heap, u64 addr)
+{
+	struct goalloc_chunk *c = mheap_chunk(heap, addr);
+
+	if (!c->palloc.block_pages[goalloc_chunk_page(addr) / PALLOC_HALF_PAGES])
+		pagealloc_set_block(&heap->pages, addr, PALLOC_HALF_PAGES);
+}
+
+/*
+ * Pages set aside may have got memory since. The heap lock and the cache's are
+ * held.
+ */
+static void page_cache_refresh(struct goalloc_heap *heap, struct page_cache *pc)
+{
+	u32 i;
+
+	for (i = 0; i < PAGE_CACHE_PAGES && pc->set.scavenged; i += GOALLOC_GRANULE_PAGES) {
+		u64 addr = pc->set.base + ((u64)i << GOALLOC_PAGE_SHIFT);
+
+		if (backing_is_backed(heap, addr))
+			atomic64_sub(page_cache_back(pc, addr, GOALLOC_GRANULE_PAGES),
+				     &heap->pages_released);
+	}
+}
+
+/* Gives the pages of a cache back (Go: pageCache.flush). */
+static void mheap_flush_page_cache(struct goalloc_heap *heap, struct page_cache *pc)
+{
+	unsigned long flags, inner;
+
+	if (page_cache_empty(pc))
+		return;
+	raw_spin_lock_irqsave(&pc->lock, flags);
+	if (pc->set.pages) {
+		inner = mheap_lock(heap);
+		if (heap->backing == BACKING_LINEAR)
+			page_cache_refresh(heap, pc);
+		pagealloc_give_set(&heap->pages, &pc->set);
+		mheap_chunk_changed(heap, mheap_chunk(heap, pc->set.base), pc->set.base);
+		mheap_unlock(heap, inner);
+		pc->set = (struct pagealloc_set) {};
+	}
+	raw_spin_unlock_irqrestore(&pc->lock, flags);
+}
+
+/**
+ * mheap_flush_page_caches - gives the pages that CPUs have set aside back
+ * @heap: the heap
+ *
+ * Context: any but NMI; no lock held.
+ */
+void mheap_flush_page_caches(struct goalloc_heap *heap)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		mheap_flush_page_cache(heap, &per_cpu_ptr(heap->mcache, cpu)->pages);
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(mheap_flush_page_caches);
+
+/**
+ * mheap_back_cached - a block is behind pages that CPUs may have set aside
+ * @heap: a linear heap
+ * @addr: heap address of the block
+ * @npages: its length
+ *
+ * Context: any but NMI; no lock held.
+ */
+void mheap_back_cached(struct goalloc_heap *heap, u64 addr, u32 npages)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct page_cache *pc = &per_cpu_ptr(heap->mcache, cpu)->pages;
+		unsigned long flags;
+
+		if (page_cache_empty(pc))
+			continue;
+		raw_spin_lock_irqsave(&pc->lock, flags);
+		atomic64_sub(page_cache_back(pc, addr, npages), &heap->pages_released);
+		raw_spin_unlock_irqrestore(&pc->lock, flags);
+	}
+}
+
+/* A short run, of the pages this CPU has set aside (Go: mheap.allocSpan). */
+static u64 mheap_take_cached(struct goalloc_heap *heap, u64 npages, u64 *scav)
 {
 	bool linear = heap->backing == BACKING_LINEAR;
-	u64 addr = s->start_addr, left = s->npages, n;
-	unsigned long flags;
+	struct page_cache *pc = &raw_cpu_ptr(heap->mcache)->pages;
+	unsigned long flags, inner;
+	u32 n = 0, block = PAGE_CACHE_PAGES;
+	u64 addr = 0;
 
-	flags = mheap_lock(heap);
-	if (!list_empty(&s->allspans)) {
-		list_del_init(&s->allspans);
-		heap->nspans--;
+	/* Which CPU's it is does not matter, only that it is locked. */
+	raw_spin_lock_irqsave(&pc->lock, flags);
+	if (!pc->set.pages) {
+		inner = mheap_lock(heap);
+		if (pagealloc_take_set(&heap->pages, &pc->set)) {
+			if (linear)
+				linear_wall(heap, pc->set.base);
+			mheap_chunk_changed(heap, mheap_chunk(heap, pc->set.base), pc->set.base);
+		}
+		mheap_unlock(heap, inner);
 	}
-	for (;;) {
-		n = min_t(u64, left, MHEAP_PIECE_PAGES);
-		/* A run that was never backed has its scavenged bits set again. */
-		if (linear && !backing_is_backed(heap, s->start_addr))
-			pagealloc_set_scavenged(&heap->pages, addr, n);
-		heap->pages_released += pagealloc_count_scavenged(&heap->pages, addr, n);
-		heap->pages_in_use -= n;
-		scavenge_freed(heap, addr, n);
-		pagealloc_free(&heap->pages, addr, n);
-		mheap_unlock(heap, flags);
-		left -= n;
-		if (!left)
-			return;
-		addr += n << GOALLOC_PAGE_SHIFT;
-		flags = mheap_lock(heap);
+	if (pc->set.pages) {
+		if (linear) {
+			struct goalloc_chunk *c = mheap_chunk(heap, pc->set.base);
+
+			/* Should it get shorter just now, linear_commit() sees to that. */
+			block = READ_ONCE(c->palloc.block_pages[goalloc_chunk_page(pc->set.base) /
+								PALLOC_HALF_PAGES]);
+		}
+		addr = page_cache_take(pc, npages, block, &n);
 	}
+	*scav = n;
+	if (addr)
+		mheap_use_pages(heap, npages, n);
+	raw_spin_unlock_irqrestore(&pc->lock, flags);
+	return addr;
 }
 
-/*
- * Takes a run of pages for a span, under the heap lock. On a linear heap a run
- * that fits into a block goes where blocks are or can be: a half chunk that has
- * none yet is walled off for blocks of the largest size (see pallocbits.h).
- */
+/* A run from the page allocator, in one piece under the heap lock. */
 static u64 mheap_take_run(struct goalloc_heap *heap, u64 npages, u64 align_pages, bool block,
 			  u64 *scav)
 {
-	u64 addr;
-
-	lockdep_assert_held(&heap->lock);
-	addr = align_pages > 1 ?
+	unsigned long flags = mheap_lock(heap);
+	u64 addr = align_pages > 1 ?
 		pagealloc_alloc_aligned(&heap->pages, npages, align_pages, scav) :
 		pagealloc_alloc(&heap->pages, npages, scav);
-	if (addr && block) {
-		struct palloc_chunk *c = pagealloc_chunk(&heap->pages, addr);
 
-		if (!c->block_pages[goalloc_chunk_page(addr) / PALLOC_HALF_PAGES])
-			pagealloc_set_block(&heap->pages, addr, PALLOC_HALF_PAGES);
+	if (addr) {
+		if (block)
+			linear_wall(heap, addr);
+		mheap_use_pages(heap, npages, *scav);
+		mheap_range_changed(heap, addr, npages);
 	}
+	mheap_unlock(heap, flags);
+	return addr;
+}
+
+/*
+ * A long run, piece by piece, so that the lock is held for a piece only. If
+ * somebody takes a page of it meanwhile, what was taken till then is in @s for the
+ * caller to give back.
+ */
+static u64 mheap_take_long(struct goalloc_heap *heap, struct mspan *s, u64 npages,
+			   u64 align_pages, u64 *scav)
+{
+	unsigned long flags = mheap_lock(heap);
+	u64 addr = pagealloc_find_run(&heap->pages, npages, align_pages);
+
+	s->start_addr = addr;
+	s->npages = 0;
+	*scav = 0;
+	while (addr && s->npages < npages) {
+		u64 n = min_t(u64, npages - s->npages, MHEAP_PIECE_PAGES);
+		u64 at = addr + mspan_bytes(s), x = pagealloc_try_range(&heap->pages, at, n);
+
+		if (x == PAGEALLOC_REFUSED) {
+			addr = 0;
+			break;
+		}
+		mheap_use_pages(heap, n, x);
+		mheap_range_changed(heap, at, n);
+		*scav += x;
+		s->npages += n;
+		mheap_unlock(heap, flags);
+		flags = mheap_lock(heap);
+	}
+	mheap_unlock(heap, flags);
 	return addr;
 }
 
@@ -288,10 +987,10 @@ static u64 mheap_take_run(struct goalloc_heap *heap, u64 npages, u64 align_pages
 static struct mspan *mheap_try_span(struct goalloc_heap *heap, u64 npages, u64 align_pages,
 				    u8 spc, u64 elemsize, bool vmapped, gfp_t gfp)
 {
-	bool linear = heap->backing == BACKING_LINEAR;
-	u64 run = npages, addr, scav = 0, maxpages;
+	bool linear = heap->backing == BACKING_LINEAR, flushed = false;
+	u64 run = npages, addr, scav = 0;
 	struct mspan *s;
-	unsigned long flags;
+	int ret;
 
 	/* Whole halves, so that what is left of one can have blocks. */
 	if (vmapped)
@@ -299,39 +998,50 @@ static struct mspan *mheap_try_span(struct goalloc_heap *heap, u64 npages, u64 a
 	s = fixalloc_mspan(heap, spc, gfp);
 	if (!s)
 		return NULL;
-
-	flags = mheap_lock(heap);
+	if (!mheap_charge(heap, run)) {
+		fixalloc_mspan_free_now(heap, s);
+		return NULL;
+	}
+again:
 	for (;;) {
-		maxpages = READ_ONCE(heap->max) >> GOALLOC_PAGE_SHIFT;
-		if (run > maxpages || heap->pages_in_use > maxpages - run) {
-			addr = 0;
-			break;
+		addr = 0;
+		if (run <= PAGE_CACHE_RUN_MAX && align_pages == 1 && heap->page_caches)
+			addr = mheap_take_cached(heap, run, &scav);
+		if (!addr && run <= MHEAP_PIECE_PAGES)
+			addr = mheap_take_run(heap, run, align_pages, linear && !vmapped, &scav);
+		if (!addr && run > MHEAP_PIECE_PAGES) {
+			addr = mheap_take_long(heap, s, run, align_pages, &scav);
+			if (!addr && s->npages) {
+				backing_decommit(heap, s);
+				mheap_give_run(heap, s->start_addr, s->npages);
+				continue;
+			}
 		}
-		addr = mheap_take_run(heap, run, align_pages, linear && !vmapped, &scav);
 		if (addr)
 			break;
-		mheap_unlock(heap, flags);
-		if (!mheap_grow(heap, run + align_pages - 1, gfp)) {
+		if (mheap_grow(heap, run + align_pages - 1, gfp))
+			continue;
+		if (flushed) {
+			mheap_uncharge(heap, run);
 			fixalloc_mspan_free_now(heap, s);
 			return NULL;
 		}
-		flags = mheap_lock(heap);
-	}
-	if (addr) {
-		heap->pages_in_use += run;
-		heap->pages_released -= scav;
-	}
-	mheap_unlock(heap, flags);
-	if (!addr) {
-		fixalloc_mspan_free_now(heap, s);
-		return NULL;
+		/* What CPUs have set aside may be what is missing. */
+		mheap_flush_page_caches(heap);
+		flushed = true;
 	}
 
 	mspan_init(s, heap, spc, addr, run, elemsize);
 	s->vmapped = vmapped;
-	s->needzero = scav != run;
+	s->needzero = scav != run || (!linear && SPARSE_UNIT_PAGES > 1);
 	WRITE_ONCE(s->sweepgen, READ_ONCE(heap->sweepgen));
-	if (backing_commit(heap, s, gfp))
+	ret = backing_commit(heap, s, gfp);
+	if (ret == -EAGAIN) {
+		/* Blocks got shorter meanwhile, and the run lies in two of them. */
+		mheap_give_run(heap, addr, run);
+		goto again;
+	}
+	if (ret)
 		goto fail;
 	WRITE_ONCE(s->state, MSPAN_IN_USE);
 	if (backing_map_span(heap, s, gfp)) {
@@ -340,19 +1050,16 @@ static struct mspan *mheap_try_span(struct goalloc_heap *heap, u64 npages, u64 a
 		backing_decommit(heap, s);
 		goto fail;
 	}
-
-	flags = mheap_lock(heap);
-	list_add_tail(&s->allspans, &heap->allspans);
-	heap->nspans++;
+	atomic64_inc(&heap->nspans);
 	atomic_inc(&s->central->nspans);
-	mheap_unlock(heap, flags);
 	/* Records and tables count too. */
 	if (!linear)
 		scavenge_at_limit(heap);
 	return s;
 
 fail:
-	mheap_free_run(heap, s);
+	mheap_give_run(heap, addr, run);
+	mheap_uncharge(heap, run);
 	fixalloc_mspan_free(heap, s);
 	return NULL;
 }
@@ -369,7 +1076,7 @@ fail:
  * Context: any but NMI, as @gfp says; no lock held.
  * Return: the span, HELD, all slots free, swept, to be found by its addresses;
  * or NULL with nothing changed, when there is no memory, no address space, or
- * the heap's max would be passed.
+ * a max would be passed.
  */
 struct mspan *mheap_alloc_span(struct goalloc_heap *heap, u64 npages, u64 align_pages,
 			       u8 spc, u64 elemsize, gfp_t gfp)
@@ -406,7 +1113,9 @@ void mheap_return_span(struct mspan *s)
 	WRITE_ONCE(s->state, MSPAN_DEAD);
 	backing_unmap_span(heap, s);
 	backing_decommit(heap, s);
-	mheap_free_run(heap, s);
+	atomic64_dec(&heap->nspans);
+	mheap_give_run(heap, s->start_addr, s->npages);
+	mheap_uncharge(heap, s->npages);
 	gc_bits_free(s);
 	atomic_dec(&s->central->nspans);
 	fixalloc_mspan_free(heap, s);
@@ -484,7 +1193,7 @@ bool mheap_build_central(struct goalloc_heap *heap, gfp_t gfp)
 	if (cmpxchg(&heap->central, NULL, central))
 		free_pages_exact(central, size);
 	else
-		atomic64_add(size, &heap->other_bytes);
+		mheap_count(&heap->other_bytes, size);
 	return true;
 }
 
@@ -511,21 +1220,25 @@ static struct goalloc_heap *heap_create(const struct goalloc_heap_params *params
 	heap = kvzalloc(sizeof(*heap), gfp);
 	if (!heap)
 		return ERR_PTR(-ENOMEM);
-	atomic64_set(&heap->other_bytes, sizeof(*heap));
+	mheap_count(&heap->other_bytes, sizeof(*heap));
 	raw_spin_lock_init(&heap->lock);
 	heap->backing = backing;
 	heap->limit = params && params->limit ? params->limit : GOALLOC_NO_LIMIT;
 	heap->max = params && params->max ? params->max : GOALLOC_NO_LIMIT;
 	heap->gc_percent = GOALLOC_NO_LIMIT;
+	/* Where several heap pages share a page their bits could go stale in a cache. */
+	heap->page_caches = backing == BACKING_LINEAR || SPARSE_UNIT_PAGES == 1;
 	heap->cur_arena = GOALLOC_HEAP_BASE;
-	INIT_LIST_HEAD(&heap->allspans);
+	refcount_set(&heap->users, 1);
+	init_completion(&heap->unused);
 	pagealloc_init(&heap->pages, &heap->lock);
+	heap->pages.meta_total = &goalloc_held;
 	if (IS_ENABLED(CONFIG_FAULT_INJECTION))
 		heap->pages.fail_node = mheap_fail_node;
 	init_waitqueue_head(&heap->limit_wait);
-	heap->scav_addr = GOALLOC_HEAP_BASE;
 	sweep_init(heap);
 	if (mcache_init(heap, own)) {
+		mheap_count(&heap->other_bytes, -(s64)sizeof(*heap));
 		kvfree(heap);
 		return ERR_PTR(-ENOMEM);
 	}
@@ -536,7 +1249,7 @@ static struct goalloc_heap *heap_create(const struct goalloc_heap_params *params
 		strscpy(heap->name, params->name, sizeof(heap->name));
 	else
 		snprintf(heap->name, sizeof(heap->name), "heap%u", heap->id);
-	list_add_tail(&heap->list, &goalloc_heaps);
+	list_add_tail_rcu(&heap->list, &goalloc_heaps);
 	goalloc_debugfs_add(heap);
 	mutex_unlock(&goalloc_heaps_mutex);
 	return heap;
@@ -562,10 +1275,11 @@ GOALLOC_EXPORT_FOR_KUNIT(mheap_create);
 static void mheap_report_leaks(struct goalloc_heap *heap)
 {
 	u64 live[GOALLOC_NUM_SIZE_CLASSES] = {}, bytes = 0, all = 0;
+	u64 addr = GOALLOC_HEAP_BASE;
 	struct mspan *s;
 	u8 class;
 
-	list_for_each_entry(s, &heap->allspans, allspans) {
+	while ((s = mheap_next_span(heap, &addr))) {
 		u32 n = mspan_objects(s);
 
 		live[spanclass_sizeclass(s->spanclass)] += n;
@@ -597,17 +1311,9 @@ static void mheap_destroy_tables(struct goalloc_heap *heap)
 
 			if (!arena)
 				continue;
-			for (k = 0; k < GOALLOC_ARENA_CHUNKS; k++) {
-				struct goalloc_chunk *c = arena->chunks[k];
-
-				if (!c)
-					continue;
-				persistentfree(&heap->gc_bytes, (void *)c->spans,
-					       PALLOC_CHUNK_PAGES * sizeof(*c->spans));
-				persistentfree(&heap->gc_bytes, c->pages,
-					       PALLOC_CHUNK_PAGES * sizeof(*c->pages));
-				fixalloc_chunk_free(heap, c);
-			}
+			for (k = 0; k < GOALLOC_ARENA_CHUNKS; k++)
+				if (arena->chunks[k])
+					mheap_free_chunk(heap, arena->chunks[k]);
 			persistentfree(&heap->gc_bytes, arena, sizeof(*arena));
 			cond_resched();
 		}
@@ -624,12 +1330,16 @@ static void mheap_destroy_tables(struct goalloc_heap *heap)
  */
 void mheap_destroy(struct goalloc_heap *heap, bool quiet)
 {
-	struct mspan *s, *next;
+	u64 addr = GOALLOC_HEAP_BASE;
+	struct mspan *s;
 	int cpu;
 
 	mutex_lock(&goalloc_heaps_mutex);
-	list_del(&heap->list);
+	list_del_rcu(&heap->list);
 	mutex_unlock(&goalloc_heaps_mutex);
+	/* Nobody finds it any more, and who did gives its memory back. */
+	if (!refcount_dec_and_test(&heap->users))
+		wait_for_completion(&heap->unused);
 	/* Waits for whoever is in one of its files: others go on meanwhile. */
 	goalloc_debugfs_remove(heap);
 
@@ -643,17 +1353,18 @@ void mheap_destroy(struct goalloc_heap *heap, bool quiet)
 	if (!quiet)
 		mheap_report_leaks(heap);
 
-	list_for_each_entry_safe(s, next, &heap->allspans, allspans) {
+	while ((s = mheap_next_span(heap, &addr))) {
 		WRITE_ONCE(s->state, MSPAN_DEAD);
 		backing_unmap_span(heap, s);
 		if (s->vmapped)
 			backing_decommit(heap, s);
-		list_del(&s->allspans);
 		gc_bits_free(s);
 		fixalloc_mspan_free(heap, s);
 		cond_resched();
 	}
 	backing_destroy(heap);
+	percpu_counter_sub(&goalloc_idle, heap->pages_idle);
+	atomic64_sub(atomic64_read(&heap->pages_charged), &goalloc_pages_charged);
 	mheap_destroy_tables(heap);
 	/*
 	 * A bad free of one of the heap's addresses, by somebody with another
@@ -670,7 +1381,9 @@ void mheap_destroy(struct goalloc_heap *heap, bool quiet)
 		  atomic64_read(&heap->mcache_bytes), atomic64_read(&heap->gc_bytes));
 	if (heap->central)
 		free_pages_exact(heap->central, GOALLOC_ALL_CENTRALS * sizeof(*heap->central));
-	kvfree(heap);
+	mheap_count(&heap->other_bytes, -atomic64_read(&heap->other_bytes));
+	/* A search of the heaps may be looking at it. */
+	kvfree_rcu(heap, rcu);
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(mheap_destroy);
@@ -705,7 +1418,7 @@ void goalloc_heap_destroy(struct goalloc_heap *heap)
 }
 EXPORT_SYMBOL_GPL(goalloc_heap_destroy);
 
-/* A CPU is dead: its mcaches hold spans that others can use. */
+/* A CPU is dead: its caches hold spans and pages that others can use. */
 static int mheap_cpu_dead(unsigned int cpu)
 {
 	struct goalloc_heap *heap;
@@ -713,8 +1426,10 @@ static int mheap_cpu_dead(unsigned int cpu)
 	mutex_lock(&goalloc_heaps_mutex);
 	/* Nothing that takes long, or locks of mappings, under hotplug's lock. */
 	WRITE_ONCE(cpu_dead, true);
-	list_for_each_entry(heap, &goalloc_heaps, list)
+	list_for_each_entry(heap, &goalloc_heaps, list) {
 		mcache_flush_cpu(heap, cpu);
+		mheap_flush_page_cache(heap, &per_cpu_ptr(heap->mcache, cpu)->pages);
+	}
 	WRITE_ONCE(cpu_dead, false);
 	mutex_unlock(&goalloc_heaps_mutex);
 	return 0;
@@ -750,6 +1465,7 @@ int mheap_module_init(void)
 	return 0;
 
 err_cpuhp:
+	cancel_delayed_work_sync(&goalloc_bgscavenge);
 	cpuhp_remove_state_nocalls(cpuhp_state);
 err_wq:
 	destroy_workqueue(goalloc_wq);
@@ -764,6 +1480,7 @@ err_wq:
 void mheap_module_exit(void)
 {
 	mheap_destroy(goalloc_kernel_heap, false);
+	cancel_delayed_work_sync(&goalloc_bgscavenge);
 	cpuhp_remove_state_nocalls(cpuhp_state);
 	destroy_workqueue(goalloc_wq);
 }

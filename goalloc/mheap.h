@@ -11,19 +11,30 @@
  *
  *	1. goalloc_heaps_mutex	the list of heaps, their making and end
  *	2. mcentral.lock	one class's spans
- *	3. goalloc_heap.lock	pages, arenas' growth, the list of all spans
+ *	3. page_cache.lock	the pages that one CPU has set aside
+ *	4. goalloc_chunk.lock	the pages behind a chunk of a sparse heap
+ *	5. goalloc_heap.lock	pages, the tables, their growing and shrinking
  *
- * 2 and 3 are raw, held for short and bounded sections with interrupts off,
- * and under neither is memory allocated or freed, user memory touched, or
+ * 2 to 5 are raw, held for short and bounded sections with interrupts off, and
+ * under none of them is memory allocated or freed, user memory touched, or
  * anything waited for.
+ *
+ * Tables go when the heap shrinks: an entry of the tables is looked at with the
+ * heap lock or rcu_read_lock() held, or by somebody who has a span or pages in
+ * what it stands for.
  */
 #ifndef GOALLOC_MHEAP_H
 #define GOALLOC_MHEAP_H
 
 #include <linux/atomic.h>
+#include <linux/bitmap.h>
+#include <linux/completion.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/percpu_counter.h>
 #include <linux/rcupdate.h>
+#include <linux/refcount.h>
+#include <linux/sizes.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -47,6 +58,7 @@ struct mem_cgroup;
 
 /* 128 KiB: the smallest block a linear chunk is backed with. */
 #define GOALLOC_GRANULE_SHIFT	17
+#define GOALLOC_GRANULE_SIZE	BIT(GOALLOC_GRANULE_SHIFT)
 #define GOALLOC_GRANULE_PAGES	(1 << (GOALLOC_GRANULE_SHIFT - GOALLOC_PAGE_SHIFT))
 #define GOALLOC_CHUNK_GRANULES	(1 << (PALLOC_CHUNK_SHIFT - GOALLOC_GRANULE_SHIFT))
 
@@ -55,33 +67,88 @@ enum goalloc_backing {
 	BACKING_SPARSE,		/* file heaps: objects have heap addresses only */
 };
 
+/* What chunks are looked for by; see struct goalloc_heap, index. */
+enum mheap_index {
+	INDEX_IDLE,		/* memory in it can be given back */
+	INDEX_WHOLE,		/* a whole 2 MiB block of it can */
+	INDEX_EMPTY,		/* nothing in use, nothing backed: its tables can go */
+	MHEAP_INDICES,
+};
+
 /**
  * struct goalloc_chunk - 4 MiB of a heap's address space
  * @palloc: its part of the page allocator (heap lock)
- * @whole: the span that covers all of the chunk, or NULL
- * @spans: the span of each page, or NULL; sparse heaps only, built when the
- *	first span that is not @whole comes
+ * @indexed: the indices it is in, as bits (heap lock)
+ * @idle: heap pages whose memory can be given back (heap lock)
+ * @lock: protects the entries of @pages; raw, taken outside the heap lock
+ * @whole: sparse heaps: the span that covers all of the chunk, or NULL
+ * @spans: sparse heaps: the span of each page, or NULL; built when the first
+ *	span that is not @whole comes
  * @pages: sparse heaps: the memory of each page, or NULL; built when the first
  *	page of the chunk is touched (sparse.h)
- * @granule: linear heaps: kernel address behind each 128 KiB, or NULL.
- *	Only the entry of a block's first granule is set (heap lock; read
- *	without by whoever has a run in the block).
+ * @next: links chunks that have left the heap
+ * @mapped: linear heaps: the mapped span that covers a half, or NULL
+ * @granule: linear heaps only, and there GOALLOC_CHUNK_GRANULES of them:
+ *	kernel address behind each 128 KiB, or NULL, with GRANULE_SPLIT if the
+ *	block was part of a larger one. Only the entry of a block's first granule
+ *	is set (heap lock; read without by whoever has a run in the block)
  */
 struct goalloc_chunk {
 	struct palloc_chunk palloc;
-	struct mspan __rcu *whole;
-	struct mspan __rcu **spans;
-	struct page **pages;
-	void *granule[GOALLOC_CHUNK_GRANULES];
+	u8 indexed;
+	u16 idle;
+	raw_spinlock_t lock;
+	union {
+		struct {
+			struct mspan __rcu *whole;
+			struct mspan __rcu **spans;
+			struct page **pages;
+		};
+		struct mspan __rcu *mapped[2];
+	};
+	struct goalloc_chunk *next;
+	void *granule[];
 };
 
-/* Go's heapArena. */
+#define GRANULE_SPLIT		1UL
+
+static inline void *granule_base(const void *entry)
+{
+	return (void *)((unsigned long)entry & ~GRANULE_SPLIT);
+}
+
+static inline bool granule_is_split(const void *entry)
+{
+	return (unsigned long)entry & GRANULE_SPLIT;
+}
+
+/**
+ * struct goalloc_arena - Go's heapArena
+ * @chunks: its chunks; entries come and go under the heap lock
+ * @index: a bit for each chunk, by enum mheap_index (heap lock)
+ * @next: links arenas that have left the heap
+ */
 struct goalloc_arena {
 	struct goalloc_chunk *chunks[GOALLOC_ARENA_CHUNKS];
+	u16 index[MHEAP_INDICES];
+	struct goalloc_arena *next;
 };
 
+#define GOALLOC_L2_CHUNKS	(GOALLOC_ARENA_L2 * GOALLOC_ARENA_CHUNKS)
+
+/**
+ * struct goalloc_arena_l2 - 8 GiB of arenas
+ * @arenas: the arenas; entries come and go under the heap lock
+ * @index: a bit for each arena that has one (heap lock)
+ * @gaps: a bit for each chunk below cur_arena that is not the page allocator's
+ *	(heap lock)
+ * @ngaps: how many (heap lock)
+ */
 struct goalloc_arena_l2 {
 	struct goalloc_arena *arenas[GOALLOC_ARENA_L2];
+	DECLARE_BITMAP(index[MHEAP_INDICES], GOALLOC_ARENA_L2);
+	DECLARE_BITMAP(gaps, GOALLOC_L2_CHUNKS);
+	u32 ngaps;
 };
 
 /* Bad frees and what was done about them. See Documentation for each. */
@@ -96,7 +163,9 @@ enum goalloc_fault {
 /* Why memory was given back. */
 enum goalloc_scavenge_cause {
 	SCAVENGE_REQUEST,		/* somebody asked */
-	SCAVENGE_LIMIT,			/* the soft limit was near */
+	SCAVENGE_LIMIT,			/* a soft limit was near */
+	SCAVENGE_BACKGROUND,		/* the heap held more than its goal */
+	SCAVENGE_RECLAIM,		/* the system was short of memory */
 	SCAVENGE_CAUSES,
 };
 
@@ -105,19 +174,30 @@ enum goalloc_scavenge_cause {
  * @lock: protects what is marked (lock)
  * @backing: kind of heap
  * @id: number in debugfs
+ * @rcu: frees it
  * @name: shown to people
+ * @page_caches: short runs come from the CPUs' page caches
  * @pages: the page allocator (lock)
- * @arenas: address to arena; entries are installed by compare-and-swap
+ * @arenas: address to arena; entries come under the lock, and stay
+ * @index: which entries of @arenas have chunks of a kind below them: by bits
+ *	here, in them, and in the arenas a chunk is found in a few steps (lock)
  * @cur_arena: where the address space not yet given to @pages begins (lock)
+ * @ngaps: chunks below it that are not in @pages and nobody is about to add
+ *	(lock)
+ * @gap_first: no entry of @arenas below it has a gap (lock)
  * @limit: soft limit in bytes
  * @max: hard limit in bytes of pages in spans
  * @gc_percent: GOGC
- * @pages_in_use: heap pages in spans (lock)
  * @pages_sys: heap pages of address space given to @pages (lock)
- * @pages_released: of those idle and not backed (lock)
- * @allspans: every span in use (lock)
- * @nspans: how many (lock)
+ * @pages_idle: of those the ones whose memory can be given back (lock)
+ * @pages_in_use: heap pages in spans; goes up after @pages_released went down,
+ *	and down with the lock held
+ * @pages_released: heap pages idle and not backed
+ * @pages_charged: @pages_in_use and what is about to be: what @max bounds
+ * @nspans: spans in use
  * @locks: how often @lock was taken (lock)
+ * @lock_since: when it was taken last, if that is measured (lock)
+ * @lock_max: the longest it was held, in ns (lock)
  * @backed: bytes of memory behind the heap
  * @large_alloc: bytes of large objects made
  * @large_alloc_count: large objects made
@@ -148,10 +228,12 @@ enum goalloc_scavenge_cause {
  * @mapped: the file was mapped at some time
  * @memcg: whom the heap's memory is charged to, or NULL
  * @limit_wait: those who wait for the soft limit to be reached
- * @scav_addr: nothing at or above it can be given back (lock)
+ * @users: those who give memory back, and the heap itself
+ * @unused: the last of them is gone
+ * @scav_pass: the last search for the emptiest heap that found it
  * @scav_count: how often memory was given back, by cause
  * @scav_bytes: and how much
- * @list: in the list of all heaps (goalloc_heaps_mutex)
+ * @list: in the list of all heaps (goalloc_heaps_mutex; read under RCU)
  * @debugfs: its directory
  * @central: by span class; built with the heap's first object
  * @classes: GOALLOC_MAX_EXACT exact classes, or NULL if there never was one
@@ -164,20 +246,30 @@ struct goalloc_heap {
 	raw_spinlock_t lock;
 	enum goalloc_backing backing;
 	u32 id;
+	struct rcu_head rcu;
 	char name[48];
+	bool page_caches;
 
 	struct pagealloc pages;
 	struct goalloc_arena_l2 *arenas[GOALLOC_ARENA_L1];
+	DECLARE_BITMAP(index[MHEAP_INDICES], GOALLOC_ARENA_L1);
 	u64 cur_arena;
+	u32 ngaps;
+	u32 gap_first;
 	u64 limit;
 	u64 max;
 	u64 gc_percent;
-	u64 pages_in_use;
 	u64 pages_sys;
-	u64 pages_released;
-	struct list_head allspans;
-	u64 nspans;
+	u64 pages_idle;
+	atomic64_t pages_in_use;
+	atomic64_t pages_released;
+	atomic64_t pages_charged;
+	atomic64_t nspans;
 	u64 locks;
+#ifdef GOALLOC_LOCK_TIMES
+	u64 lock_since;
+	u64 lock_max;
+#endif
 
 	atomic64_t backed;
 	atomic64_t large_alloc;
@@ -210,7 +302,9 @@ struct goalloc_heap {
 	bool mapped;
 	struct mem_cgroup *memcg;
 	wait_queue_head_t limit_wait;
-	u64 scav_addr;
+	refcount_t users;
+	struct completion unused;
+	u32 scav_pass;
 	atomic64_t scav_count[SCAVENGE_CAUSES];
 	atomic64_t scav_bytes[SCAVENGE_CAUSES];
 	struct list_head list;
@@ -237,6 +331,38 @@ extern struct goalloc_heap *goalloc_kernel_heap;	/* heap 0 */
 extern struct workqueue_struct *goalloc_wq;
 extern bool goalloc_panic_on_fault;
 
+/* Of all heaps together; see scavenge.h. */
+extern struct percpu_counter goalloc_held;	/* bytes of memory and metadata */
+extern struct percpu_counter goalloc_idle;	/* pages_idle */
+extern atomic64_t goalloc_pages_charged;
+extern u64 goalloc_limit;			/* module parameters */
+extern u64 goalloc_max;
+
+/* As exact as its use, the limits, needs; a CPU keeps up to so much back. */
+#define GOALLOC_HELD_BATCH	((s32)SZ_256K)
+
+/* Counts bytes that a heap has, in a counter of its own and in that of all. */
+static inline void mheap_count(atomic64_t *stat, s64 bytes)
+{
+	atomic64_add(bytes, stat);
+	percpu_counter_add_batch(&goalloc_held, bytes, GOALLOC_HELD_BATCH);
+}
+
+static inline u64 mheap_pages_in_use(const struct goalloc_heap *heap)
+{
+	return atomic64_read(&heap->pages_in_use);
+}
+
+static inline u64 mheap_pages_released(const struct goalloc_heap *heap)
+{
+	return atomic64_read(&heap->pages_released);
+}
+
+static inline u64 mheap_nspans(const struct goalloc_heap *heap)
+{
+	return atomic64_read(&heap->nspans);
+}
+
 int mheap_module_init(void);
 void mheap_module_exit(void);
 
@@ -251,6 +377,13 @@ struct mspan *mheap_alloc_span(struct goalloc_heap *heap, u64 npages, u64 align_
 void mheap_return_span(struct mspan *s);
 void mheap_free_span(struct mspan *s);
 struct goalloc_chunk *mheap_chunk(struct goalloc_heap *heap, u64 addr);
+void mheap_chunk_changed(struct goalloc_heap *heap, struct goalloc_chunk *c, u64 addr);
+u64 mheap_find_chunk(struct goalloc_heap *heap, enum mheap_index index, u64 below);
+u64 mheap_release_tables(struct goalloc_heap *heap, u64 keep_pages, u64 from);
+void mheap_flush_page_caches(struct goalloc_heap *heap);
+void mheap_back_cached(struct goalloc_heap *heap, u64 addr, u32 npages);
+struct mspan *mheap_span_in_chunk(struct goalloc_heap *heap, u64 *addr);
+struct mspan *mheap_next_span(struct goalloc_heap *heap, u64 *addr);
 struct mspan *span_of_heap(struct goalloc_heap *heap, u64 addr);
 unsigned long mheap_lock(struct goalloc_heap *heap);
 void mheap_unlock(struct goalloc_heap *heap, unsigned long flags);

@@ -41,7 +41,6 @@ void mspan_init(struct mspan *s, struct goalloc_heap *heap, u8 spc, u64 start,
 	s->nid = NUMA_NO_NODE;
 	s->place = MSPAN_HELD;
 	INIT_LIST_HEAD(&s->list);
-	INIT_LIST_HEAD(&s->allspans);
 
 	if (spc < 2) {
 		s->nelems = 1;

@@ -209,7 +209,6 @@ struct gc_bits {
  * @heap: the heap it belongs to
  * @central: its mcentral
  * @list: in a set of @central (its lock)
- * @allspans: in the heap's list of all spans (heap lock)
  * @tiny: its tiny blocks, or NULL
  * @gcmark_bits: marks of the cycle under way, or NULL
  * @rcu: frees the record
@@ -241,7 +240,6 @@ struct mspan {
 	struct goalloc_heap *heap;
 	struct mcentral *central;
 	struct list_head list;
-	struct list_head allspans;
 	struct gc_bits *gcmark_bits;
 	union {
 		struct rcu_head rcu;

@@ -146,9 +146,11 @@ void readmemstats(struct goalloc_heap *heap, struct goalloc_memstats *ms)
 		ms->total_alloc += mallocs * heap->central[i].elemsize;
 		ms->heap_alloc += (mallocs - frees) * heap->central[i].elemsize;
 	}
-	inuse = heap->pages_in_use;
+	/* Spans are made without the lock; pairs with mheap_use_pages(). */
+	inuse = mheap_pages_in_use(heap);
+	smp_rmb();
+	released = mheap_pages_released(heap);
 	sys = heap->pages_sys;
-	released = heap->pages_released;
 	ms->num_gc = heap->num_gc;
 	ms->num_forced_gc = heap->num_forced_gc;
 	ms->last_gc = heap->last_gc;

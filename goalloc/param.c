@@ -27,19 +27,14 @@ static_assert(sizeof_field(struct goalloc_heap, name) == GOALLOC_NAME_MAX);
  */
 int mheap_set_param(struct goalloc_heap *heap, u32 id, u64 value)
 {
-	unsigned long flags;
-
 	switch (id) {
 	case GOALLOC_PARAM_LIMIT:
 		WRITE_ONCE(heap->limit, value);
-		scavenge_make_room(heap, 0);
+		scavenge_to_limit(heap);
 		scavenge_tell(heap);
 		return 0;
 	case GOALLOC_PARAM_MAX:
-		/* Whoever checks the old one has taken his pages already. */
-		flags = mheap_lock(heap);
 		WRITE_ONCE(heap->max, value);
-		mheap_unlock(heap, flags);
 		return 0;
 	case GOALLOC_PARAM_GC_PERCENT:
 		if (value > GOALLOC_GC_PERCENT_MAX && value != GOALLOC_NO_LIMIT)

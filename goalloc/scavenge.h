@@ -9,10 +9,15 @@
  * them meanwhile.
  *
  *	request		GOALLOC_IOC_SCAVENGE, debugfs
- *	limit		a page is wanted, and with it the heap would hold more than
- *			95 % of its soft limit
+ *	limit		memory is wanted, and with it the heap would hold more than
+ *			95 % of its soft limit, or all heaps more than 95 % of theirs
+ *	background	more than 10 % of what is in use is idle, or a soft limit is
+ *			nearer than 5 %
+ *	reclaim		the system is short of memory: the kernel's shrinkers are asked
  *
- * The unit is a heap page on a sparse heap and a block on a linear one.
+ * The unit is a page on a sparse heap, a heap page if that is larger, and a block
+ * on a linear one. Which chunks have any is known (struct goalloc_heap, index), so
+ * that nothing is searched in vain.
  */
 #ifndef GOALLOC_SCAVENGE_H
 #define GOALLOC_SCAVENGE_H
@@ -21,29 +26,28 @@
 
 #include "mheap.h"
 
+int scavenge_module_init(void);
+void scavenge_module_exit(void);
+
 u64 scavenge(struct goalloc_heap *heap, u64 bytes, enum goalloc_scavenge_cause cause);
+u64 scavenge_all(u64 bytes, enum goalloc_scavenge_cause cause);
 void scavenge_make_room(struct goalloc_heap *heap, u64 bytes);
+void scavenge_to_limit(struct goalloc_heap *heap);
 void scavenge_tell(struct goalloc_heap *heap);
+void scavenge_kick(unsigned long delay);
 u64 scavenge_goal(u64 limit);
+u64 scavenge_excess(struct goalloc_heap *heap);
+u64 scavenge_background_ns(void);
 u64 mheap_held(struct goalloc_heap *heap);
 
-/* Pages became idle (heap lock): the next search begins no lower. */
-static inline void scavenge_freed(struct goalloc_heap *heap, u64 addr, u64 npages)
-{
-	u64 end = addr + (npages << GOALLOC_PAGE_SHIFT);
+extern unsigned int goalloc_scavenge_percent;
+extern struct delayed_work goalloc_bgscavenge;
 
-	lockdep_assert_held(&heap->lock);
-	if (end > heap->scav_addr)
-		heap->scav_addr = round_up(end, PALLOC_CHUNK_SIZE);
-}
-
-/*
- * A page is about to be backed. Soft: if there is nothing to give back for it,
- * the limit is passed.
- */
+/* Backing is about to come: soft, if there is nothing to give back, it comes anyway. */
 static inline void scavenge_for_limit(struct goalloc_heap *heap, u64 bytes)
 {
-	if (unlikely(READ_ONCE(heap->limit) != GOALLOC_NO_LIMIT))
+	if (unlikely(READ_ONCE(heap->limit) != GOALLOC_NO_LIMIT ||
+		     READ_ONCE(goalloc_limit) != GOALLOC_NO_LIMIT))
 		scavenge_make_room(heap, bytes);
 }
 
@@ -52,6 +56,16 @@ static inline void scavenge_at_limit(struct goalloc_heap *heap)
 {
 	if (unlikely(READ_ONCE(heap->limit) != GOALLOC_NO_LIMIT))
 		scavenge_tell(heap);
+}
+
+/*
+ * Pages became idle: if that is more than the heap is to keep, the background
+ * scavenger looks at it in a while.
+ */
+static inline void scavenge_wake(struct goalloc_heap *heap)
+{
+	if (!delayed_work_pending(&goalloc_bgscavenge) && scavenge_excess(heap))
+		scavenge_kick(HZ);
 }
 
 #endif /* GOALLOC_SCAVENGE_H */

@@ -55,7 +55,7 @@ void gc_bits_free(struct mspan *s)
 {
 	if (!s->gcmark_bits)
 		return;
-	atomic64_sub(gc_bits_size(s), &s->heap->gc_bytes);
+	mheap_count(&s->heap->gc_bytes, -(s64)gc_bits_size(s));
 	kfree_rcu(s->gcmark_bits, rcu);
 	s->gcmark_bits = NULL;
 }
@@ -292,7 +292,7 @@ void gc_sweep_start(struct goalloc_heap *heap)
 	mcache_flush_all(heap);
 
 	flags = mheap_lock(heap);
-	pages = heap->pages_in_use;
+	pages = mheap_pages_in_use(heap);
 	live = pages << GOALLOC_PAGE_SHIFT;
 	atomic64_set(&heap->pages_swept, 0);
 	atomic64_set(&heap->sweep_span_bytes, 0);

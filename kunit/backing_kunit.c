@@ -40,7 +40,7 @@ static void stop_failing(void *unused)
 /* A block holds many runs; the whole of it is backed by its first. */
 static void backing_blocks(struct kunit *test)
 {
-	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_LINEAR, 0);
+	struct goalloc_heap *heap = heap_kunit_first_fit(test, BACKING_LINEAR, 0);
 	struct mspan *s[6];
 
 	s[0] = new_span(heap, 1);
@@ -48,7 +48,7 @@ static void backing_blocks(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, mheap_chunk(heap, s[0]->start_addr)->palloc.block_pages[0],
 			PALLOC_HALF_PAGES);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), 2 << 20);
-	KUNIT_EXPECT_EQ(test, heap->pages_released, PALLOC_HALF_PAGES);
+	KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), PALLOC_HALF_PAGES);
 	for (u32 i = 1; i < 5; i++) {
 		s[i] = new_span(heap, 50);
 		KUNIT_ASSERT_NOT_NULL(test, s[i]);
@@ -61,12 +61,12 @@ static void backing_blocks(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, s[5]);
 	KUNIT_EXPECT_EQ(test, s[5]->start_addr, GOALLOC_HEAP_BASE + (2 << 20));
 	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), 4 << 20);
-	KUNIT_EXPECT_EQ(test, heap->pages_released, 0);
+	KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), 0);
 	heap_kunit_check(test, heap, 0);
 	for (u32 i = 0; i < ARRAY_SIZE(s); i++)
 		mheap_return_span(s[i]);
 	/* Idle, and backed. */
-	KUNIT_EXPECT_EQ(test, heap->pages_released, 0);
+	KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), 0);
 	heap_kunit_check(test, heap, 0);
 }
 
@@ -98,7 +98,7 @@ KUNIT_ARRAY_PARAM_DESC(split, split_rows, what);
 static void backing_split(struct kunit *test)
 {
 	const struct split_row *row = test->param_value;
-	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_LINEAR, 0);
+	struct goalloc_heap *heap = heap_kunit_first_fit(test, BACKING_LINEAR, 0);
 	struct mspan *first, *s, *more[8];
 	struct goalloc_chunk *c;
 
@@ -119,7 +119,7 @@ static void backing_split(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, c->palloc.block_pages[1], row->block);
 		KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed),
 				(2 << 20) + (row->block << GOALLOC_PAGE_SHIFT));
-		KUNIT_EXPECT_EQ(test, heap->pages_released, PALLOC_HALF_PAGES - row->block);
+		KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), PALLOC_HALF_PAGES - row->block);
 	} else {
 		KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed),
 				(2 << 20) + (row->npages << GOALLOC_PAGE_SHIFT));
@@ -146,20 +146,20 @@ static void backing_split(struct kunit *test)
 /* No block of any size: nothing has changed, and later there is one. */
 static void backing_nothing_to_be_had(struct kunit *test)
 {
-	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_LINEAR, 0);
+	struct goalloc_heap *heap = heap_kunit_first_fit(test, BACKING_LINEAR, 0);
 	struct mspan *s = new_span(heap, PALLOC_HALF_PAGES);
 	u64 released;
 
 	KUNIT_ASSERT_NOT_NULL(test, s);
 	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, stop_failing, NULL), 0);
-	released = heap->pages_released;
+	released = mheap_pages_released(heap);
 	for (u32 i = 0; i < 3; i++) {
 		goalloc_fail_run(2, 5);
 		KUNIT_EXPECT_NULL(test, new_span(heap, 1));
 		KUNIT_EXPECT_EQ(test, goalloc_fail_left(), 0);
 		goalloc_fail_nth(0);
 		KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), 2 << 20);
-		KUNIT_EXPECT_EQ(test, heap->pages_released, released);
+		KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), released);
 		heap_kunit_check(test, heap, 0);
 		/* The smallest blocks are what the half stays with. */
 		KUNIT_EXPECT_EQ(test, mheap_chunk(heap, GOALLOC_HEAP_BASE)->palloc.block_pages[1],
@@ -170,10 +170,10 @@ static void backing_nothing_to_be_had(struct kunit *test)
 		goalloc_fail_nth(0);
 		if (i < 2) {
 			heap_kunit_end(test, heap);
-			heap = heap_kunit_create(test, BACKING_LINEAR, 0);
+			heap = heap_kunit_first_fit(test, BACKING_LINEAR, 0);
 			s = new_span(heap, PALLOC_HALF_PAGES);
 			KUNIT_ASSERT_NOT_NULL(test, s);
-			released = heap->pages_released;
+			released = mheap_pages_released(heap);
 		}
 	}
 	s = new_span(heap, 1);
@@ -184,7 +184,7 @@ static void backing_nothing_to_be_had(struct kunit *test)
 /* Addresses beside what a heap has find nothing. */
 static void backing_neighbours(struct kunit *test)
 {
-	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_LINEAR, 0);
+	struct goalloc_heap *heap = heap_kunit_first_fit(test, BACKING_LINEAR, 0);
 	struct mspan *s = new_span(heap, 3), *m = new_span(heap, 300);
 	unsigned long block;
 
@@ -253,7 +253,7 @@ static void backing_race(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, racers);
 	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, stop_failing, NULL), 0);
 	for (u32 round = 0; round < RACE_ROUNDS; round++) {
-		struct goalloc_heap *heap = heap_kunit_create(test, BACKING_LINEAR, 0);
+		struct goalloc_heap *heap = heap_kunit_first_fit(test, BACKING_LINEAR, 0);
 		DECLARE_COMPLETION_ONSTACK(start);
 		u32 started, missing = 0, wrong = 0;
 
@@ -335,7 +335,7 @@ KUNIT_ARRAY_PARAM_DESC(iter, iter_rows, what);
 static void backing_iter(struct kunit *test)
 {
 	const struct iter_row *row = test->param_value;
-	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_SPARSE, 0);
+	struct goalloc_heap *heap = heap_kunit_first_fit(test, BACKING_SPARSE, 0);
 	u8 *in = kunit_kmalloc(test, 6 * 8192, GFP_KERNEL);
 	u8 *out = kunit_kmalloc(test, 6 * 8192, GFP_KERNEL);
 	struct mspan *s = new_span(heap, 5);
@@ -372,14 +372,14 @@ static void backing_iter(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, move(heap, 0, out, 1, false), -EFAULT);
 	KUNIT_EXPECT_EQ(test, move(heap, U64_MAX, out, 1, true), -EFAULT);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), row->pages * GOALLOC_PAGE_SIZE);
-	KUNIT_EXPECT_EQ(test, heap->pages_released, PALLOC_CHUNK_PAGES - row->pages);
+	KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), PALLOC_CHUNK_PAGES - row->pages);
 	heap_kunit_check(test, heap, 0);
 }
 
 /* The caller's memory faults: what was moved before counts. */
 static void backing_iter_user(struct kunit *test)
 {
-	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_SPARSE, 0);
+	struct goalloc_heap *heap = heap_kunit_first_fit(test, BACKING_SPARSE, 0);
 	struct mspan *s = new_span(heap, 5);
 	unsigned long user;
 	struct iov_iter iter;
@@ -458,7 +458,7 @@ static void backing_touch_and_free(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, t);
 	for (u32 round = 0; round < 30; round++) {
-		struct goalloc_heap *heap = heap_kunit_create(test, BACKING_SPARSE, 0);
+		struct goalloc_heap *heap = heap_kunit_first_fit(test, BACKING_SPARSE, 0);
 
 		*t = (struct toucher){ .heap = heap, .addr = GOALLOC_HEAP_BASE };
 		t->task = kthread_create(touch, t, "goalloc_touch");

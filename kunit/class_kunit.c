@@ -143,7 +143,7 @@ static void class_sizes(struct kunit *test)
 	}
 	heap_kunit_settle(heap);
 	/* Only the spares of other classes could be left, and there are none. */
-	KUNIT_EXPECT_EQ(test, heap->pages_in_use, 0);
+	KUNIT_EXPECT_EQ(test, mheap_pages_in_use(heap), 0);
 }
 
 /* 3584 bytes: an eighth is lost in Go's table, nothing here. */

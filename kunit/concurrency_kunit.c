@@ -627,7 +627,6 @@ static void crowd_books(struct crowd *c, bool swept)
 	struct goalloc_memstats *ms = kunit_kzalloc(test, sizeof(*ms), GFP_KERNEL);
 	u64 mallocs = 0, frees = 0, tiny = 0, nomem = 0, counted, spares = 0, used = 0;
 	struct mspan *s;
-	unsigned long flags;
 	u32 i, class;
 
 	KUNIT_EXPECT_EQ_MSG(test, atomic_read(&c->wrong), 0, "first: %s", c->what);
@@ -668,13 +667,11 @@ static void crowd_books(struct crowd *c, bool swept)
 	for (i = 0; i < GOALLOC_NUM_FAULTS; i++)
 		KUNIT_EXPECT_EQ_MSG(test, atomic64_read(&c->heap->faults[i]), 0, "fault %u", i);
 
-	flags = mheap_lock(c->heap);
-	list_for_each_entry(s, &c->heap->allspans, allspans) {
+	for (u64 next = GOALLOC_HEAP_BASE; (s = mheap_next_span(c->heap, &next));) {
 		used += mspan_bytes(s);
 		if (s->place == MSPAN_PARTIAL && s->empty && mspan_all_free(s))
 			spares += mspan_bytes(s);
 	}
-	mheap_unlock(c->heap, flags);
 	KUNIT_EXPECT_EQ(test, ms->heap_inuse, used);
 	KUNIT_EXPECT_EQ(test, used, spares);
 	for (i = 0; c->heap->central && i < GOALLOC_NUM_CENTRALS; i++) {

@@ -241,7 +241,7 @@ static void fixalloc_sweep(struct kunit *test)
 			swap(m->before, m->addr);
 		}
 		read_books(m->heap, &ms[0]);
-		nspans = m->heap->nspans;
+		nspans = mheap_nspans(m->heap);
 
 		goalloc_fail_nth(nth);
 		ret = op->run(m);
@@ -261,7 +261,7 @@ static void fixalloc_sweep(struct kunit *test)
 				KUNIT_EXPECT_EQ_MSG(test, ms[1].heap_inuse, ms[0].heap_inuse,
 						    "failure %u", nth);
 				KUNIT_EXPECT_EQ(test, ms[1].mallocs, ms[0].mallocs);
-				KUNIT_EXPECT_EQ(test, m->heap->nspans, nspans);
+				KUNIT_EXPECT_EQ(test, mheap_nspans(m->heap), nspans);
 				KUNIT_EXPECT_EQ(test, ms[1].mspan_inuse, ms[0].mspan_inuse);
 			}
 			KUNIT_EXPECT_EQ(test, heap_kunit_faults(m->heap), 0);

@@ -47,11 +47,22 @@ static inline void heap_kunit_end(struct kunit *test, struct goalloc_heap *heap)
 	kunit_release_action(test, heap_kunit_destroy, heap);
 }
 
+/* The same without page caches: each run is the lowest that fits. */
+static inline struct goalloc_heap *heap_kunit_first_fit(struct kunit *test,
+							enum goalloc_backing backing, u64 max)
+{
+	struct goalloc_heap *heap = heap_kunit_create(test, backing, max);
+
+	heap->page_caches = false;
+	return heap;
+}
+
 /* Nothing is cached or on its way back to the heap. */
 static inline void heap_kunit_settle(struct goalloc_heap *heap)
 {
 	mcache_flush_all(heap);
 	flush_workqueue(goalloc_wq);
+	mheap_flush_page_caches(heap);
 }
 
 static inline u64 heap_kunit_faults(struct goalloc_heap *heap)
@@ -72,9 +83,9 @@ static inline void *heap_kunit_linear_page(const struct goalloc_chunk *c, u32 pa
 	if (!block)
 		return NULL;
 	first = round_down(page, block);
-	if (!c->granule[first / GOALLOC_GRANULE_PAGES])
+	if (!granule_base(c->granule[first / GOALLOC_GRANULE_PAGES]))
 		return NULL;
-	return c->granule[first / GOALLOC_GRANULE_PAGES] +
+	return granule_base(c->granule[first / GOALLOC_GRANULE_PAGES]) +
 	       ((unsigned long)(page - first) << GOALLOC_PAGE_SHIFT);
 }
 
@@ -117,7 +128,7 @@ static inline void heap_kunit_look_at_chunk(struct goalloc_heap *heap, u64 base,
 		f->strange++;
 		return;
 	}
-	list_for_each_entry(s, &heap->allspans, allspans) {
+	for (u64 next = GOALLOC_HEAP_BASE; (s = mheap_next_span(heap, &next));) {
 		u64 from = max(s->start_addr, base);
 		u64 to = min(s->start_addr + mspan_bytes(s), base + PALLOC_CHUNK_SIZE);
 
@@ -211,7 +222,7 @@ static inline void heap_kunit_check(struct kunit *test, struct goalloc_heap *hea
 		heap_kunit_look_at_chunk(heap, addr, f);
 		cond_resched();
 	}
-	list_for_each_entry(s, &heap->allspans, allspans) {
+	for (u64 next = GOALLOC_HEAP_BASE; (s = mheap_next_span(heap, &next));) {
 		heap_kunit_look_at_span(heap, s, f);
 		cond_resched();
 	}
@@ -221,7 +232,7 @@ static inline void heap_kunit_check(struct kunit *test, struct goalloc_heap *hea
 	KUNIT_EXPECT_EQ(test, f->scavenged_bad, 0);
 	KUNIT_EXPECT_EQ(test, f->places_bad, 0);
 	KUNIT_EXPECT_EQ(test, f->runs_bad, 0);
-	KUNIT_EXPECT_EQ(test, f->nspans, heap->nspans);
+	KUNIT_EXPECT_EQ(test, f->nspans, mheap_nspans(heap));
 
 	KUNIT_EXPECT_EQ(test, ms->heap_inuse, f->inuse << GOALLOC_PAGE_SHIFT);
 	KUNIT_EXPECT_EQ(test, ms->heap_inuse, f->span_pages << GOALLOC_PAGE_SHIFT);

@@ -305,7 +305,7 @@ static void mcache_refill(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, make(test, heap, FEW_SIZE), objs[2]);
 	KUNIT_EXPECT_EQ(test, second->place, MSPAN_FULL);
 	KUNIT_EXPECT_EQ(test, first->place, MSPAN_CACHED);
-	KUNIT_EXPECT_EQ(test, heap->nspans, 2);
+	KUNIT_EXPECT_EQ(test, mheap_nspans(heap), 2);
 	test_books(test, heap, 2 * FEW);
 	expect_empty_untouched(test);
 }
@@ -576,7 +576,7 @@ static void mcache_flush_everything(struct kunit *test)
 			test_alloc_on(test, cpu, ctx, heap, 1);
 		}
 	}
-	KUNIT_EXPECT_EQ(test, heap->nspans, 2 * n);
+	KUNIT_EXPECT_EQ(test, mheap_nspans(heap), 2 * n);
 	KUNIT_EXPECT_EQ(test, mcentral_npartial(&heap->central[TWO_SPC]), 0);
 	mcache_flush_all(heap);
 	KUNIT_EXPECT_EQ(test, mcentral_npartial(&heap->central[TWO_SPC]), n);
@@ -627,7 +627,7 @@ static void mcache_cpu_offline(struct kunit *test)
 
 	/* Another CPU goes on in its spans, and frees its objects. */
 	KUNIT_EXPECT_EQ(test, test_span(make(test, heap, TWO_SIZE))->place, MSPAN_CACHED);
-	KUNIT_EXPECT_EQ(test, heap->nspans, 4);
+	KUNIT_EXPECT_EQ(test, mheap_nspans(heap), 4);
 	for (ctx = 0; ctx < MCACHE_NMI; ctx++)
 		goalloc_free(obj[ctx]);
 	goalloc_free(tiny);

@@ -111,8 +111,8 @@ static void mcentral_puts(struct kunit *test)
 	s->words[0].remote |= row->remote;
 	empty = mspan_all_free(s);
 	mcentral_put(c, s);
-	KUNIT_EXPECT_EQ(test, heap->nspans, row->spares + !row->gone);
-	KUNIT_EXPECT_EQ(test, heap->pages_in_use, row->spares + !row->gone);
+	KUNIT_EXPECT_EQ(test, mheap_nspans(heap), row->spares + !row->gone);
+	KUNIT_EXPECT_EQ(test, mheap_pages_in_use(heap), row->spares + !row->gone);
 	if (!row->gone) {
 		KUNIT_EXPECT_EQ(test, s->place, row->place);
 		KUNIT_EXPECT_EQ(test, s->empty, empty);
@@ -183,8 +183,8 @@ static void mcentral_all_free(struct kunit *test)
 			if (!last)
 				KUNIT_EXPECT_EQ(test, s[i]->place, MSPAN_PARTIAL);
 		}
-		KUNIT_EXPECT_EQ(test, heap->nspans, SPANS - i);
-		KUNIT_EXPECT_EQ(test, heap->pages_in_use, SPANS - i);
+		KUNIT_EXPECT_EQ(test, mheap_nspans(heap), SPANS - i);
+		KUNIT_EXPECT_EQ(test, mheap_pages_in_use(heap), SPANS - i);
 		expect_counts(test, c, 1, SPANS - 1 - i, 1);
 	}
 	KUNIT_EXPECT_EQ(test, s[0]->empty, 1);
@@ -200,7 +200,7 @@ static void mcentral_all_free(struct kunit *test)
 	expect_counts(test, c, 1, 0, 1);
 	mcentral_uncache_span(c, s[0]);
 	expect_counts(test, c, 1, 0, 1);
-	KUNIT_EXPECT_EQ(test, heap->nspans, 1);
+	KUNIT_EXPECT_EQ(test, mheap_nspans(heap), 1);
 }
 
 /* By the API: every object of many spans freed, in two orders. */
@@ -218,15 +218,15 @@ static void mcentral_drain(struct kunit *test)
 			KUNIT_ASSERT_NOT_NULL(test, objs[i]);
 		}
 		test_books(test, heap, OBJS);
-		KUNIT_EXPECT_EQ(test, heap->nspans, 40);
+		KUNIT_EXPECT_EQ(test, mheap_nspans(heap), 40);
 		/* 11 has no divisor in common with 280. */
 		for (u32 i = 0; i < OBJS; i++)
 			goalloc_free(objs[i * step % OBJS]);
 		test_books(test, heap, 0);
 		mcache_flush_all(heap);
 		expect_counts(test, c, 1, 0, 1);
-		KUNIT_EXPECT_EQ(test, heap->nspans, 1);
-		KUNIT_EXPECT_EQ(test, heap->pages_in_use, 1);
+		KUNIT_EXPECT_EQ(test, mheap_nspans(heap), 1);
+		KUNIT_EXPECT_EQ(test, mheap_pages_in_use(heap), 1);
 	}
 }
 
@@ -676,8 +676,8 @@ static void mcentral_orders(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, s->place, row->place);
 	rcu_read_unlock();
 	KUNIT_EXPECT_LE(test, gone, row->gone);
-	KUNIT_EXPECT_EQ(test, heap->nspans, row->spares + 1 - row->gone);
-	expect_counts(test, c, heap->nspans, 0, row->spares ? 1 : mspan_all_free(s));
+	KUNIT_EXPECT_EQ(test, mheap_nspans(heap), row->spares + 1 - row->gone);
+	expect_counts(test, c, mheap_nspans(heap), 0, row->spares ? 1 : mspan_all_free(s));
 	if (row->gone)
 		return;
 	preempt_disable();
@@ -859,7 +859,7 @@ static void mcentral_race_last(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, l.failed, 0);
 	KUNIT_EXPECT_EQ(test, l.wrong, 0);
 	expect_counts(test, &heap->central[SPC], 1, 0, 1);
-	KUNIT_EXPECT_EQ(test, heap->nspans, 1);
+	KUNIT_EXPECT_EQ(test, mheap_nspans(heap), 1);
 }
 
 /* Swept and unswept sets: a cycle turns the one into the other. */
@@ -931,11 +931,11 @@ static void mcentral_large(struct kunit *test)
 		KUNIT_ASSERT_NOT_NULL(test, obj);
 		KUNIT_EXPECT_EQ(test, test_span(obj)->place, MSPAN_FULL);
 		expect_counts(test, &heap->central[noscan], 0, 1, 0);
-		inuse = heap->pages_in_use;
+		inuse = mheap_pages_in_use(heap);
 		test_books(test, heap, 1);
 		KUNIT_EXPECT_EQ(test, goalloc_try_free(obj), 0);
 		expect_counts(test, &heap->central[noscan], 0, 0, 0);
-		KUNIT_EXPECT_EQ(test, inuse - heap->pages_in_use, DIV_ROUND_UP(100000, 8192));
+		KUNIT_EXPECT_EQ(test, inuse - mheap_pages_in_use(heap), DIV_ROUND_UP(100000, 8192));
 		KUNIT_EXPECT_EQ(test, goalloc_try_free(obj), -ENOENT);
 		test_books(test, heap, 0);
 	}

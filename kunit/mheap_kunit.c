@@ -283,8 +283,8 @@ static void mheap_huge(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, mallocgc_free(heap, addr), 0);
 		heap_kunit_settle(heap);
 		KUNIT_EXPECT_EQ(test, mallocgc_free(heap, addr), -ENOENT);
-		KUNIT_EXPECT_EQ(test, heap->pages_in_use, 0);
-		KUNIT_EXPECT_EQ(test, heap->pages_released, heap->pages_sys);
+		KUNIT_EXPECT_EQ(test, mheap_pages_in_use(heap), 0);
+		KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), heap->pages_sys);
 		/* Page by page, eight million of them would take too long. */
 		if (shifts[i] < 32)
 			heap_kunit_check(test, heap, 0);

@@ -233,10 +233,10 @@ static void param_max_below(struct kunit *test)
 			KUNIT_ASSERT_EQ(test, alloc_on(heap, size, &obj[i]), 0);
 		/* With a slot to spare in its span. */
 		KUNIT_ASSERT_EQ(test, alloc_on(heap, 64, &small), 0);
-		KUNIT_ASSERT_EQ(test, heap->pages_in_use, 101);
+		KUNIT_ASSERT_EQ(test, mheap_pages_in_use(heap), 101);
 
 		KUNIT_ASSERT_EQ(test, mheap_set_param(heap, GOALLOC_PARAM_MAX, 50 << 13), 0);
-		KUNIT_EXPECT_EQ(test, heap->pages_in_use, 101);
+		KUNIT_EXPECT_EQ(test, mheap_pages_in_use(heap), 101);
 		KUNIT_EXPECT_EQ(test, alloc_on(heap, size, &extra), -ENOMEM);
 		KUNIT_EXPECT_EQ(test, alloc_on(heap, 8192, &extra), -ENOMEM);
 		if (heap->backing == BACKING_SPARSE)
@@ -248,14 +248,14 @@ static void param_max_below(struct kunit *test)
 		while (n > 9) {
 			KUNIT_ASSERT_EQ(test, free_on(heap, obj[--n]), 0);
 			heap_kunit_settle(heap);
-			KUNIT_ASSERT_EQ(test, heap->pages_in_use, n * 5 + 1);
+			KUNIT_ASSERT_EQ(test, mheap_pages_in_use(heap), n * 5 + 1);
 			if (n > 8)
 				KUNIT_EXPECT_EQ(test, alloc_on(heap, size, &extra), -ENOMEM);
 		}
 		/* 46 pages: four more, then the fifth is too many. */
 		for (u32 i = 0; i < 4; i++)
 			KUNIT_EXPECT_EQ(test, alloc_on(heap, 8192, &obj[n + i]), 0);
-		KUNIT_EXPECT_EQ(test, heap->pages_in_use, 50);
+		KUNIT_EXPECT_EQ(test, mheap_pages_in_use(heap), 50);
 		KUNIT_EXPECT_EQ(test, alloc_on(heap, 8192, &extra), -ENOMEM);
 		/* Slots of spans in use are no growth. */
 		KUNIT_EXPECT_EQ(test, alloc_on(heap, 64, &extra), 0);
@@ -322,7 +322,7 @@ static void max_crew(struct crew *crew, u32 who)
 			atomic_inc(&run->made);
 		}
 		flags = mheap_lock(heap);
-		pages = heap->pages_in_use;
+		pages = mheap_pages_in_use(heap);
 		mheap_unlock(heap, flags);
 		if (pages > MAX_PAGES)
 			atomic_inc(&crew->bad);
@@ -391,7 +391,7 @@ static void param_max_last(struct kunit *test)
 		crew_run(test, crew, 4, 0, last_page_crew, &run);
 		KUNIT_EXPECT_EQ(test, atomic_read(&run.made), 1);
 		KUNIT_EXPECT_EQ(test, atomic_read(&run.refused), 3);
-		KUNIT_EXPECT_EQ(test, run.heap->pages_in_use, 14);
+		KUNIT_EXPECT_EQ(test, mheap_pages_in_use(run.heap), 14);
 		heap_kunit_check(test, run.heap, 2);
 		heap_kunit_end(test, run.heap);
 	}

@@ -189,7 +189,7 @@ static void layout_check(struct kunit *test, struct layout *l, const char *layou
 			   layout_shrink(test, l->want));
 	/* The rest of the last chunk was never used. */
 	released += l->heap->pages_sys - l->n;
-	KUNIT_EXPECT_EQ(test, l->heap->pages_released, released);
+	KUNIT_EXPECT_EQ(test, mheap_pages_released(l->heap), released);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&l->heap->backed), backed * PAGE_BYTES);
 }
 
@@ -261,8 +261,8 @@ static void scavenge_sparse_table(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, request(l->heap, ALL), all * PAGE_BYTES);
 	n += all * PAGE_BYTES;
 	KUNIT_EXPECT_EQ(test, request(l->heap, ALL), 0);
-	KUNIT_EXPECT_EQ(test, l->heap->pages_released,
-			l->heap->pages_sys - l->heap->pages_in_use);
+	KUNIT_EXPECT_EQ(test, mheap_pages_released(l->heap),
+			l->heap->pages_sys - mheap_pages_in_use(l->heap));
 	KUNIT_EXPECT_EQ(test, atomic64_read(&l->heap->scav_count[SCAVENGE_REQUEST]), 3);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&l->heap->scav_bytes[SCAVENGE_REQUEST]), n);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&l->heap->scav_count[SCAVENGE_LIMIT]), 0);
@@ -335,7 +335,7 @@ static void linear_check(struct kunit *test, struct linear *l, const char *layou
 	KUNIT_EXPECT_STREQ(test, l->got, l->want);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&l->heap->backed),
 			(l->first + backed * l->block) * PAGE_BYTES);
-	KUNIT_EXPECT_EQ(test, l->heap->pages_released,
+	KUNIT_EXPECT_EQ(test, mheap_pages_released(l->heap),
 			l->heap->pages_sys - l->first - backed * l->block);
 }
 
@@ -349,7 +349,7 @@ static void scavenge_linear_table(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, l);
 	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, stop_failing, NULL), 0);
-	l->heap = heap_kunit_create(test, BACKING_LINEAR, 0);
+	l->heap = heap_kunit_first_fit(test, BACKING_LINEAR, 0);
 	l->block = row->block;
 	l->n = layout_expand(test, row->before, l->want);
 	if (row->block < PALLOC_HALF_PAGES) {
@@ -480,7 +480,7 @@ static void model_check(struct kunit *test, struct model *m, u32 op)
 		released -= m->used[i] || m->backed[i];
 	}
 	KUNIT_ASSERT_EQ_MSG(test, wrong, 0, "op %u", op);
-	KUNIT_ASSERT_EQ_MSG(test, m->heap->pages_released, released, "op %u", op);
+	KUNIT_ASSERT_EQ_MSG(test, mheap_pages_released(m->heap), released, "op %u", op);
 	KUNIT_ASSERT_EQ_MSG(test, atomic64_read(&m->heap->backed), backed * PAGE_BYTES,
 			    "op %u", op);
 }
@@ -562,8 +562,8 @@ static void scavenge_model_sparse(struct kunit *test)
 
 static void scavenge_model_linear(struct kunit *test)
 {
-	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_LINEAR,
-						      MODEL_BLOCKS * (u64)SZ_2M * 3 / 4);
+	struct goalloc_heap *heap = heap_kunit_first_fit(test, BACKING_LINEAR,
+							 MODEL_BLOCKS * (u64)SZ_2M * 3 / 4);
 	struct mspan **s = kunit_kcalloc(test, MODEL_SPANS, sizeof(*s), GFP_KERNEL);
 	u32 used[64] = {}, n = 0, highest = 0;
 	bool backed[64] = {};
@@ -583,9 +583,14 @@ static void scavenge_model_linear(struct kunit *test)
 			r = prandom_u32_state(&rnd);
 			s[n] = sparse_kunit_span(heap, 1 + r % (r & BIT(30) ? 16 : 256));
 			if (!s[n] || s[n]->vmapped) {
-				/* The max is reached, or a mapped one was let in. */
-				if (s[n])
-					mheap_return_span(s[n]);
+				/* The max is reached, or a mapped one was let in: no block stays there. */
+				if (!s[n])
+					break;
+				block = goalloc_page_index(s[n]->start_addr) / PALLOC_HALF_PAGES;
+				KUNIT_ASSERT_LT(test, block, ARRAY_SIZE(used));
+				backed[block] = false;
+				highest = max(highest, block);
+				mheap_return_span(s[n]);
 				break;
 			}
 			block = goalloc_page_index(s[n]->start_addr) / PALLOC_HALF_PAGES;
@@ -630,7 +635,7 @@ static void scavenge_model_linear(struct kunit *test)
 			KUNIT_ASSERT_EQ_MSG(test, is, backed[b], "op %u, block %u", op, b);
 		}
 		KUNIT_ASSERT_EQ(test, atomic64_read(&heap->backed), want * SZ_2M);
-		KUNIT_ASSERT_EQ(test, heap->pages_released,
+		KUNIT_ASSERT_EQ(test, mheap_pages_released(heap),
 				heap->pages_sys - want * PALLOC_HALF_PAGES);
 		if (op % 200 == 199)
 			heap_kunit_check(test, heap, 0);
@@ -775,7 +780,7 @@ static void busy_crew(struct crew *crew, u32 who)
 
 static void busy(struct kunit *test, enum goalloc_backing backing, u64 limit)
 {
-	struct goalloc_heap *heap = heap_kunit_create(test, backing, 0);
+	struct goalloc_heap *heap = heap_kunit_first_fit(test, backing, 0);
 	struct crew *crew = kunit_kzalloc(test, sizeof(*crew), GFP_KERNEL);
 	struct busy b = { .heap = heap, .scavengers = 2, .limit = limit };
 	struct rnd_state rnd;
@@ -795,8 +800,8 @@ static void busy(struct kunit *test, enum goalloc_backing backing, u64 limit)
 			atomic64_read(&b.calls));
 	/* Nothing lives, nothing is in use, and nothing that is idle is hidden. */
 	request(heap, ALL);
-	KUNIT_EXPECT_EQ(test, heap->pages_in_use, 0);
-	KUNIT_EXPECT_EQ(test, heap->pages_released, heap->pages_sys);
+	KUNIT_EXPECT_EQ(test, mheap_pages_in_use(heap), 0);
+	KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), heap->pages_sys);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), 0);
 	heap_kunit_check(test, heap, 0);
 }
@@ -878,7 +883,7 @@ static void scavenge_churn(struct kunit *test)
 		heap_kunit_check(test, c.heap, 0);
 		request(c.heap, ALL);
 		KUNIT_EXPECT_EQ(test, atomic64_read(&c.heap->backed), 0);
-		KUNIT_EXPECT_EQ(test, c.heap->pages_released, c.heap->pages_sys);
+		KUNIT_EXPECT_EQ(test, mheap_pages_released(c.heap), c.heap->pages_sys);
 		heap_kunit_check(test, c.heap, 0);
 		heap_kunit_end(test, c.heap);
 		touched += atomic64_read(&c.touched);
@@ -979,7 +984,7 @@ static void scavenge_reserve(struct kunit *test)
 	u8 byte = 1;
 
 	for (u32 b = 0; b < ARRAY_SIZE(backings); b++) {
-		struct goalloc_heap *heap = heap_kunit_create(test, backings[b], 0);
+		struct goalloc_heap *heap = heap_kunit_first_fit(test, backings[b], 0);
 		bool sparse = backings[b] == BACKING_SPARSE;
 		struct busy_object o[ARRAY_SIZE(sizes)];
 		u64 pages, kept;
@@ -988,24 +993,24 @@ static void scavenge_reserve(struct kunit *test)
 			KUNIT_ASSERT_TRUE(test, busy_new(heap, &o[i], sizes[i], 0));
 			KUNIT_EXPECT_TRUE(test, busy_move(heap, o[i].addr, &byte, 1, true));
 		}
-		pages = heap->pages_in_use;
+		pages = mheap_pages_in_use(heap);
 		KUNIT_EXPECT_EQ(test, pages, 1 + 1 + 1 + 1 + 4);
 		for (u32 i = 0; i < ARRAY_SIZE(sizes); i++)
 			KUNIT_EXPECT_TRUE(test, busy_free(heap, &o[i]));
 		heap_kunit_check(test, heap, 0);
-		KUNIT_EXPECT_EQ(test, heap->pages_in_use, pages);
+		KUNIT_EXPECT_EQ(test, mheap_pages_in_use(heap), pages);
 		kept = atomic64_read(&heap->backed);
 		KUNIT_EXPECT_EQ(test, kept, sparse ? 5 * PAGE_BYTES : SZ_2M);
 		KUNIT_EXPECT_EQ(test, request(heap, SZ_1G), 0);
 		KUNIT_EXPECT_EQ(test, request(heap, ALL - 1), 0);
-		KUNIT_EXPECT_EQ(test, heap->pages_in_use, pages);
+		KUNIT_EXPECT_EQ(test, mheap_pages_in_use(heap), pages);
 		heap_kunit_check(test, heap, 0);
 
 		KUNIT_EXPECT_EQ(test, request(heap, ALL), kept);
-		KUNIT_EXPECT_EQ(test, heap->pages_in_use, 0);
-		KUNIT_EXPECT_EQ(test, heap->nspans, 0);
+		KUNIT_EXPECT_EQ(test, mheap_pages_in_use(heap), 0);
+		KUNIT_EXPECT_EQ(test, mheap_nspans(heap), 0);
 		KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), 0);
-		KUNIT_EXPECT_EQ(test, heap->pages_released, heap->pages_sys);
+		KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), heap->pages_sys);
 		heap_kunit_check(test, heap, 0);
 		/* What has an object is no reserve. */
 		KUNIT_ASSERT_TRUE(test, busy_new(heap, &o[0], 64, 0));
@@ -1205,7 +1210,7 @@ static void scavenge_limit_random(struct kunit *test)
 			/* It was backed before. */
 			if (atomic64_read(&heap->backed) == had && mheap_held(heap) > goal)
 				break;
-			idle = heap->pages_sys - heap->pages_in_use - heap->pages_released;
+			idle = heap->pages_sys - mheap_pages_in_use(heap) - mheap_pages_released(heap);
 			KUNIT_ASSERT_TRUE_MSG(test, !idle || mheap_held(heap) <= goal,
 					      "op %u: holds %llu, goal %llu, %llu idle", op,
 					      mheap_held(heap), goal, idle);

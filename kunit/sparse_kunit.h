@@ -27,7 +27,7 @@
  */
 static inline struct goalloc_heap *sparse_kunit_heap(struct kunit *test, u64 max)
 {
-	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_SPARSE, max);
+	struct goalloc_heap *heap = heap_kunit_first_fit(test, BACKING_SPARSE, max);
 	static struct address_space mapping;
 
 	heap->mapping = &mapping;

@@ -206,7 +206,7 @@ static void sweep_cached(struct kunit *test)
 			void *next = make(test, heap, SIZE);
 
 			KUNIT_EXPECT_PTR_EQ(test, next, objs[0]);
-			KUNIT_EXPECT_EQ(test, heap->nspans, 1);
+			KUNIT_EXPECT_EQ(test, mheap_nspans(heap), 1);
 			KUNIT_EXPECT_EQ(test, s->sweepgen, heap->sweepgen + 3);
 			test_books(test, heap, 2);
 		}
@@ -239,7 +239,7 @@ static void sweep_exact(struct kunit *test)
 		/* In order, so that an address tells which it is. */
 		for (i = 0; i < n; i++)
 			objs[i] = make(test, heap, sizes[k]);
-		KUNIT_ASSERT_EQ(test, heap->nspans, SPANS);
+		KUNIT_ASSERT_EQ(test, mheap_nspans(heap), SPANS);
 		for (i = 0; i < n; i++) {
 			/* The first one of each span is kept, and so its pages. */
 			is_dead[i] = i % nelems && prandom_u32_state(&rnd) % 3;
@@ -264,9 +264,9 @@ static void sweep_exact(struct kunit *test)
 			KUNIT_ASSERT_TRUE_MSG(test, is_dead[i], "object %u of %u", i, sizes[k]);
 			is_dead[i] = 0;
 		}
-		KUNIT_EXPECT_EQ(test, heap->nspans, SPANS);
+		KUNIT_EXPECT_EQ(test, mheap_nspans(heap), SPANS);
 		make(test, heap, sizes[k]);
-		KUNIT_EXPECT_EQ(test, heap->nspans, SPANS + 1);
+		KUNIT_EXPECT_EQ(test, mheap_nspans(heap), SPANS + 1);
 		test_books(test, heap, n + 1);
 	}
 }
@@ -328,9 +328,9 @@ static void sweep_freed_span(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(objs); i++)
 		goalloc_free(objs[i]);
 	test_books(test, heap, 0);
-	KUNIT_EXPECT_EQ(test, heap->nspans, 1);
+	KUNIT_EXPECT_EQ(test, mheap_nspans(heap), 1);
 	KUNIT_EXPECT_EQ(test, sweep_all(heap), 1);
-	KUNIT_EXPECT_EQ(test, heap->nspans, 1);
+	KUNIT_EXPECT_EQ(test, mheap_nspans(heap), 1);
 	test_books(test, heap, 0);
 }
 
@@ -409,9 +409,9 @@ static void sweep_large(struct kunit *test)
 		test_books(test, heap, 2);
 		gc_sweep_start(heap);
 		KUNIT_EXPECT_EQ(test, test_span(dead)->sweepgen, heap->sweepgen - 2);
-		KUNIT_EXPECT_EQ(test, heap->pages_in_use, 2 * pages);
+		KUNIT_EXPECT_EQ(test, mheap_pages_in_use(heap), 2 * pages);
 		KUNIT_EXPECT_EQ(test, sweep_all(heap), 2);
-		KUNIT_EXPECT_EQ(test, heap->pages_in_use, pages);
+		KUNIT_EXPECT_EQ(test, mheap_pages_in_use(heap), pages);
 		KUNIT_EXPECT_EQ(test, test_span(kept)->sweepgen, heap->sweepgen);
 		KUNIT_EXPECT_EQ(test, test_span(kept)->place, MSPAN_FULL);
 		KUNIT_EXPECT_NULL(test, test_span(dead));
@@ -431,7 +431,7 @@ static void fill(struct kunit *test, struct goalloc_heap *heap, u32 spans, u32 m
 		if (i % NELEMS < marked)
 			mark(test, heap, obj);
 	}
-	KUNIT_ASSERT_EQ(test, heap->nspans, spans);
+	KUNIT_ASSERT_EQ(test, mheap_nspans(heap), spans);
 }
 
 /* At a refill a span is swept and handed out, before a new one is made. */
@@ -452,11 +452,11 @@ static void sweep_lazy(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, atomic64_read(&heap->pages_swept),
 				n / (NELEMS - MARKED) + 1);
 	}
-	KUNIT_EXPECT_EQ(test, heap->nspans, SPANS);
+	KUNIT_EXPECT_EQ(test, mheap_nspans(heap), SPANS);
 	KUNIT_EXPECT_EQ(test, sweepone(heap), SWEPT);
 	test_books(test, heap, SPANS * NELEMS);
 	make(test, heap, SIZE);
-	KUNIT_EXPECT_EQ(test, heap->nspans, SPANS + 1);
+	KUNIT_EXPECT_EQ(test, mheap_nspans(heap), SPANS + 1);
 }
 
 /* Spans without a dead object are swept in vain, and become swept full ones. */
@@ -471,7 +471,7 @@ static void sweep_lazy_full(struct kunit *test)
 	heap->sweep_pages_per_byte = 0;
 	s = test_span(make(test, heap, SIZE));
 	KUNIT_EXPECT_EQ(test, s->sweepgen, heap->sweepgen + 3);
-	KUNIT_EXPECT_EQ(test, heap->nspans, SPANS + 1);
+	KUNIT_EXPECT_EQ(test, mheap_nspans(heap), SPANS + 1);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->pages_swept), SPANS);
 	KUNIT_EXPECT_EQ(test, heap->central[SPC].nfull, SPANS);
 	KUNIT_EXPECT_EQ(test, sweepone(heap), SWEPT);

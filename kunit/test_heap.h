@@ -256,15 +256,13 @@ static inline void test_books(struct kunit *test, struct goalloc_heap *heap, u64
 	u64 *slots = kunit_kzalloc(test, GOALLOC_NUM_SIZE_CLASSES * sizeof(*slots), GFP_KERNEL);
 	struct goalloc_memstats *ms = kunit_kzalloc(test, sizeof(*ms), GFP_KERNEL);
 	u64 pages = 0, nspans = 0;
-	unsigned long flags;
 	struct mspan *s;
 	u32 i;
 
 	KUNIT_ASSERT_NOT_NULL(test, slots);
 	KUNIT_ASSERT_NOT_NULL(test, ms);
 	readmemstats(heap, ms);
-	flags = mheap_lock(heap);
-	list_for_each_entry(s, &heap->allspans, allspans) {
+	for (u64 next = GOALLOC_HEAP_BASE; (s = mheap_next_span(heap, &next));) {
 		pages += s->npages;
 		nspans++;
 		/* A block that an mcache holds is taken, and counts when in use. */
@@ -272,14 +270,13 @@ static inline void test_books(struct kunit *test, struct goalloc_heap *heap, u64
 			slots[spanclass_sizeclass(s->spanclass)] += mspan_slot_live(s, i) &&
 				(!s->tiny || s->tiny->word[i] & TINY_LIVE_MASK);
 	}
-	mheap_unlock(heap, flags);
 
 	KUNIT_EXPECT_EQ(test, ms->heap_objects, live);
 	KUNIT_EXPECT_EQ(test, ms->mallocs - ms->frees, live);
 	for (i = 0; i < GOALLOC_NUM_SIZE_CLASSES; i++)
 		KUNIT_EXPECT_EQ_MSG(test, ms->by_size[i].mallocs - ms->by_size[i].frees,
 				    slots[i], "class %u", i);
-	KUNIT_EXPECT_EQ(test, heap->nspans, nspans);
+	KUNIT_EXPECT_EQ(test, mheap_nspans(heap), nspans);
 	KUNIT_EXPECT_EQ(test, ms->heap_inuse, pages << GOALLOC_PAGE_SHIFT);
 	KUNIT_EXPECT_EQ(test, ms->heap_inuse + ms->heap_idle, ms->heap_sys);
 	KUNIT_EXPECT_LE(test, ms->heap_released, ms->heap_idle);
