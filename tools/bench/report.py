@@ -194,6 +194,29 @@ def pages(series, rows, targets):
     table(["pages", "longest", ""], lines)
 
 
+def churn(series, directory, stream):
+    """What is held beside what lives, measured once; the rows go to @stream."""
+    rows = {}
+    with open(os.path.join(directory, "churn.tap")) as tap:
+        for line in filter(None, (line.rstrip("\n") for line in tap)):
+            _, number, phase, allocator, what, value = line.split("\t")
+            rows[number, phase, allocator, what] = int(value)
+            print(series, line, "", sep="\t", file=stream)
+    lines = []
+    for number, phase in dict.fromkeys(key[:2] for key in rows):
+        words = [f"{number} {phase}",
+                 f"{rows[number, phase, 'goalloc', 'live'] / 2**20:.1f}"]
+        for allocator in ("goalloc", "kmalloc"):
+            live, held = (rows[number, phase, allocator, what] for what in ("live", "held"))
+            words += [f"{held / 2**20:.1f}", f"{held / live:.2f}",
+                      rows.get((number, phase, allocator, "took"), "")]
+        lines.append(words)
+    if not lines:
+        sys.exit(f"report: {directory}: no long churn")
+    print(f"{series}: long churn: MiB live and held, their ratio, instructions an object")
+    table(["round", "live", "goalloc", "ratio", "took", "kmalloc", "ratio", "took"], lines)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory")
@@ -215,6 +238,7 @@ def main():
             touches(series, rows, targets)
             memory(series, rows, targets)
             pages(series, rows, targets)
+            churn(series, directory, stream)
             part, name = rows.difference()
             print(f"  The two orders differ by {part:.1%} at most ({name}).\n")
             for key, values in sorted(rows.values.items()):

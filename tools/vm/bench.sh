@@ -34,10 +34,10 @@ bench_module_build()
 	local dir=$MODULE_DIR/tools/bench
 
 	mkdir -p "$dir"
-	ln -sf "$TOP"/tools/bench/{Kbuild,goalloc_bench.c,pages_*.c} "$dir"
+	ln -sf "$TOP"/tools/bench/{Kbuild,goalloc_bench.c,churn_bench.c,pages_*.c} "$dir"
 	logged "$BUILD/log/bench-$KRELEASE.log" make -C "$KDIR" M="$dir" -j "$JOBS" \
 		KBUILD_EXTRA_SYMBOLS="$MODULE_DIR/Module.symvers" modules
-	BENCH_MODULES=("$dir"/goalloc_{bench,pages_bench}.ko)
+	BENCH_MODULES=("$dir"/goalloc_{bench,churn_bench,pages_bench}.ko)
 }
 
 # progress PID: what runs.
@@ -58,6 +58,8 @@ measure()
 	module_build "$1"
 	bench_module_build
 	guest_make "$BENCH/$1" bench
+	# The long churn has 256 MiB of objects, and what is held besides.
+	GUEST_MEMORY=2G
 	GUEST_DEVICES=(-icount 'shift=0,sleep=off')
 	guest_add . "$MODULE_DIR/goalloc.ko" "${BENCH_MODULES[@]}"
 	guest_add bin "$BUILD/tools/bench/device"
@@ -82,7 +84,7 @@ machine()
 	sed -n 's/^model name.*: //p' /proc/cpuinfo | uniq -c | sed 's/^ *//'
 }
 
-programs=({kernel,device,pages}-{first,second})
+programs=({kernel,device,pages}-{first,second} churn)
 series=("$@")
 [ $# -gt 0 ] || series=(6.1 6.12)
 rm -rf "$BENCH"

@@ -1,8 +1,8 @@
 # shellcheck shell=dash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# make bench: everything twice, the second time in the opposite order.  Each
-# program prints rows for tools/bench/report.py.
+# make bench: everything twice, the second time in the opposite order, but for
+# the long churn.  Each program prints rows for tools/bench/report.py.
 
 # measure MODULE PROGRAM [PARAMETER]...: load a module that measures.
 measure()
@@ -23,6 +23,7 @@ measure goalloc_bench kernel-first
 program device-first device
 program device-second device backwards
 measure goalloc_bench kernel-second backwards=1
+measure goalloc_churn_bench churn
 check 'rmmod goalloc' rmmod goalloc
 # Which has page allocators of its own.
 measure goalloc_pages_bench pages-first
