@@ -178,13 +178,16 @@ static unsigned long malloc_large(struct goalloc_heap *heap, u64 size, u64 align
 				  bool zero, gfp_t gfp)
 {
 	u64 npages = DIV_ROUND_UP_ULL(size, GOALLOC_PAGE_SIZE);
-	u64 align_pages = align > GOALLOC_PAGE_SIZE ? align >> GOALLOC_PAGE_SHIFT : 1;
-	u64 bytes = npages << GOALLOC_PAGE_SHIFT;
+	u64 bytes = npages << GOALLOC_PAGE_SHIFT, align_pages;
 	struct mspan *s;
 	unsigned long v;
 
 	if (unlikely(in_nmi()))
 		return 0;
+	/* What the kernel has for itself begins a page, where that is larger, too. */
+	if (heap->backing == BACKING_LINEAR)
+		align = max_t(u64, align, PAGE_SIZE);
+	align_pages = align > GOALLOC_PAGE_SIZE ? align >> GOALLOC_PAGE_SHIFT : 1;
 	deduct_sweep_credit(heap, bytes);
 	s = mheap_alloc_span(heap, npages, align_pages, make_spanclass(0, noscan), bytes, gfp);
 	if (!s)

@@ -3,6 +3,7 @@
  * Sparse backing: pages at first touch, mappings, reading and writing.
  */
 #include <linux/gfp.h>
+#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
@@ -16,8 +17,8 @@
 #include "sparse.h"
 
 /* Pages of the kernel's that a unit is made of. */
-#define SPARSE_UNIT_ORDER	(SPARSE_UNIT_SHIFT - PAGE_SHIFT)
-#define SPARSE_UNIT_NR		(1U << SPARSE_UNIT_ORDER)
+#define SPARSE_UNIT_NR		((u32)(SPARSE_UNIT_SIZE / PAGE_SIZE))
+#define SPARSE_UNIT_ORDER	ilog2(SPARSE_UNIT_NR)
 
 #define SPARSE_TABLE_BYTES	(SPARSE_CHUNK_UNITS * sizeof(struct page *))
 

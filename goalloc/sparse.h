@@ -39,6 +39,7 @@
 #ifndef GOALLOC_SPARSE_H
 #define GOALLOC_SPARSE_H
 
+#include <linux/math.h>
 #include <linux/mm_types.h>
 #include <linux/types.h>
 #include <linux/uio.h>
@@ -49,12 +50,9 @@ struct goalloc_chunk;
 struct goalloc_heap;
 struct mspan;
 
-#define SPARSE_UNIT_SHIFT	\
-	(PAGE_SHIFT > GOALLOC_PAGE_SHIFT ? PAGE_SHIFT : GOALLOC_PAGE_SHIFT)
-#define SPARSE_UNIT_SIZE	BIT_ULL(SPARSE_UNIT_SHIFT)
-
-/* Heap pages of a unit, and units of a chunk. */
-#define SPARSE_UNIT_PAGES	(1U << (SPARSE_UNIT_SHIFT - GOALLOC_PAGE_SHIFT))
+/* Heap pages of a unit, its bytes, and units of a chunk. */
+#define SPARSE_UNIT_PAGES	((u32)DIV_ROUND_UP(PAGE_SIZE, GOALLOC_PAGE_SIZE))
+#define SPARSE_UNIT_SIZE	(SPARSE_UNIT_PAGES * GOALLOC_PAGE_SIZE)
 #define SPARSE_CHUNK_UNITS	(PALLOC_CHUNK_PAGES / SPARSE_UNIT_PAGES)
 
 /* A word of a chunk's bits has whole units. */

@@ -18,6 +18,7 @@
 #include "../goalloc/mheap.h"
 #include "../goalloc/mspan.h"
 #include "../goalloc/mstats.h"
+#include "../goalloc/sparse.h"
 
 /* How many objects live is not known to the caller. */
 #define ANY_OBJECTS	(~0ULL)
@@ -100,6 +101,9 @@ struct heap_kunit_found {
 	u64 nspans;
 	u64 doubly;			/* in two spans */
 	u64 strange;			/* bits are not what the spans say */
+	u64 gaps;			/* chunks that are not there */
+	u64 idle;			/* can be given back */
+	u64 idle_bad;			/* chunks that say otherwise */
 	u64 lookups_bad;
 	u64 scavenged_bad;
 	u64 places_bad;
@@ -122,10 +126,10 @@ static inline void heap_kunit_look_at_chunk(struct goalloc_heap *heap, u64 base,
 	struct goalloc_chunk *c = mheap_chunk(heap, base);
 	DECLARE_BITMAP(spans, PALLOC_CHUNK_PAGES) = {};
 	struct mspan *s;
-	u32 p;
+	u32 p, unit, idle = 0;
 
 	if (!c || !c->palloc.ready) {
-		f->strange++;
+		f->gaps++;
 		return;
 	}
 	for (u64 next = GOALLOC_HEAP_BASE; (s = mheap_next_span(heap, &next));) {
@@ -150,7 +154,7 @@ static inline void heap_kunit_look_at_chunk(struct goalloc_heap *heap, u64 base,
 
 		f->released += scavenged;
 		if (heap->backing == BACKING_SPARSE) {
-			page = c->pages ? c->pages[p] : NULL;
+			page = c->pages ? c->pages[p / SPARSE_UNIT_PAGES] : NULL;
 			f->lookups_bad += !!heap_kunit_span_of(heap, addr);
 		} else {
 			page = heap_kunit_linear_page(c, p);
@@ -161,8 +165,19 @@ static inline void heap_kunit_look_at_chunk(struct goalloc_heap *heap, u64 base,
 		f->scavenged_bad += scavenged == !!page;
 	}
 
-	for (p = 0; c->pages && p < PALLOC_CHUNK_PAGES; p++)
-		f->backed += c->pages[p] ? GOALLOC_PAGE_SIZE : 0;
+	for (p = 0; p < PALLOC_CHUNK_PAGES; p += unit) {
+		unit = c->palloc.block_pages[p / PALLOC_HALF_PAGES] ?: PALLOC_HALF_PAGES;
+		if (heap->backing == BACKING_SPARSE)
+			unit = SPARSE_UNIT_PAGES;
+		if (find_next_bit(spans, PALLOC_CHUNK_PAGES, p) >= p + unit &&
+		    find_next_bit(c->palloc.data.scavenged.b, PALLOC_CHUNK_PAGES, p) >= p + unit)
+			idle += unit;
+	}
+	f->idle += idle;
+	f->idle_bad += idle != c->idle || !!idle != !!(c->indexed & BIT(INDEX_IDLE));
+
+	for (p = 0; c->pages && p < SPARSE_CHUNK_UNITS; p++)
+		f->backed += c->pages[p] ? SPARSE_UNIT_SIZE : 0;
 	for (p = 0; heap->backing == BACKING_LINEAR && p < PALLOC_CHUNK_PAGES;) {
 		u32 block = c->palloc.block_pages[p / PALLOC_HALF_PAGES];
 
@@ -187,10 +202,13 @@ static inline void heap_kunit_look_at_span(struct goalloc_heap *heap, struct msp
 		f->backed += s->elemsize;
 	} else if (heap->backing == BACKING_LINEAR) {
 		struct goalloc_chunk *c = mheap_chunk(heap, s->start_addr);
-		u32 block = c->palloc.block_pages[page / PALLOC_HALF_PAGES];
 
-		f->runs_bad += !block || page / block != (page + s->npages - 1) / block ||
-			       heap_kunit_linear_page(c, page) != (void *)s->base;
+		/* In one block, or in the pieces of one that was split since. */
+		for (u32 p = 0; p < s->npages; p++)
+			f->runs_bad += (page + p) / PALLOC_HALF_PAGES !=
+				       page / PALLOC_HALF_PAGES ||
+				       heap_kunit_linear_page(c, page + p) !=
+				       (void *)s->base + p * GOALLOC_PAGE_SIZE;
 	}
 	f->places_bad += s->state != MSPAN_IN_USE || s->place == MSPAN_CACHED ||
 			 s->owner != MSPAN_NO_OWNER ||
@@ -233,11 +251,16 @@ static inline void heap_kunit_check(struct kunit *test, struct goalloc_heap *hea
 	KUNIT_EXPECT_EQ(test, f->places_bad, 0);
 	KUNIT_EXPECT_EQ(test, f->runs_bad, 0);
 	KUNIT_EXPECT_EQ(test, f->nspans, mheap_nspans(heap));
+	KUNIT_EXPECT_EQ(test, f->idle_bad, 0);
+	KUNIT_EXPECT_EQ(test, f->idle, heap->pages_idle);
 
 	KUNIT_EXPECT_EQ(test, ms->heap_inuse, f->inuse << GOALLOC_PAGE_SHIFT);
 	KUNIT_EXPECT_EQ(test, ms->heap_inuse, f->span_pages << GOALLOC_PAGE_SHIFT);
 	KUNIT_EXPECT_EQ(test, ms->heap_inuse + ms->heap_idle, ms->heap_sys);
-	KUNIT_EXPECT_EQ(test, ms->heap_sys, heap->cur_arena - GOALLOC_HEAP_BASE);
+	/* What a growth that failed, or tables that went, have left behind. */
+	KUNIT_EXPECT_EQ(test, f->gaps, heap->ngaps);
+	KUNIT_EXPECT_EQ(test, ms->heap_sys, heap->cur_arena - GOALLOC_HEAP_BASE -
+			heap->ngaps * PALLOC_CHUNK_SIZE);
 	KUNIT_EXPECT_LE(test, ms->heap_released, ms->heap_idle);
 	KUNIT_EXPECT_EQ(test, ms->heap_released, f->released << GOALLOC_PAGE_SHIFT);
 	KUNIT_EXPECT_EQ(test, (u64)atomic64_read(&heap->backed), f->backed);

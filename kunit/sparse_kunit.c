@@ -7,7 +7,8 @@
  * somebody else still has; where data is and where holes are. What is right is
  * said by plain arrays. heap_kunit_check() looks at every page after it.
  *
- * Units: heap pages unless a name says bytes. The seed of random cases is
+ * "Pages" are units (sparse.h) unless a name says bytes: so the same is tried whatever
+ * PAGE_SIZE is, and what spans that share a page do is tried apart. The seed of random cases is
  * printed; the parameter sparse_seed repeats a run.
  */
 #include <kunit/test.h>
@@ -25,8 +26,9 @@
 #include "sparse_kunit.h"
 #include "test_heap.h"
 
-#define PAGE_BYTES	GOALLOC_PAGE_SIZE
-#define CHUNK_TABLE	(PALLOC_CHUNK_PAGES * sizeof(struct page *))
+#define PAGE_BYTES	SPARSE_UNIT_SIZE
+#define CHUNK_PAGES	SPARSE_CHUNK_UNITS
+#define CHUNK_TABLE	(CHUNK_PAGES * sizeof(struct page *))
 
 static ulong sparse_seed;
 module_param(sparse_seed, ulong, 0444);
@@ -51,6 +53,17 @@ static void no_hooks(void *unused)
 static void hooks_end_with(struct kunit *test)
 {
 	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, no_hooks, NULL), 0);
+}
+
+/* Pages from the beginning of the heap. */
+static u32 page_index(u64 addr)
+{
+	return (addr - GOALLOC_HEAP_BASE) / PAGE_BYTES;
+}
+
+static u64 page_addr(u32 page)
+{
+	return GOALLOC_HEAP_BASE + page * PAGE_BYTES;
 }
 
 static bool all_bytes(struct goalloc_heap *heap, u64 addr, u64 len, u8 byte, u8 *buf)
@@ -95,7 +108,7 @@ static u64 new_object(struct goalloc_heap *heap, u64 size, u32 flags)
 }
 
 #define RACE_ROUNDS	8
-#define RACE_FILLER	500
+#define RACE_FILLER	(CHUNK_PAGES - 12)
 #define RACE_PAGES	40
 #define RACERS		4
 
@@ -173,7 +186,7 @@ static void sparse_race(struct kunit *test)
 		KUNIT_ASSERT_NOT_NULL(test, filler);
 		KUNIT_ASSERT_NOT_NULL(test, s);
 		/* So it lies in two chunks. */
-		KUNIT_ASSERT_EQ(test, goalloc_chunk_page(s->start_addr), RACE_FILLER);
+		KUNIT_ASSERT_EQ(test, sparse_unit(s->start_addr), RACE_FILLER);
 		tables = atomic64_read(&heap->gc_bytes);
 		run.heap = heap;
 		run.base = s->start_addr;
@@ -292,7 +305,7 @@ static void entry_hook(struct goalloc_heap *heap, struct page *page)
 	case ACT_TAKEN:
 		mheap_return_span(s);
 		flags = mheap_lock(heap);
-		atomic64_sub(pagealloc_alloc_range(&heap->pages, entry.addr, 1),
+		atomic64_sub(pagealloc_alloc_range(&heap->pages, entry.addr, SPARSE_UNIT_PAGES),
 			     &heap->pages_released);
 		mheap_unlock(heap, flags);
 		break;
@@ -327,18 +340,20 @@ static void sparse_touch_and_go(struct kunit *test)
 	struct goalloc_heap *heap = sparse_kunit_heap(test, 0);
 	struct mspan *s;
 	unsigned long flags;
-	u64 released;
+	u64 released, all;
 	u8 bytes[2];
 
 	memset(&entry, 0, sizeof(entry));
 	entry.below = sparse_kunit_span(heap, ENTRY_BELOW);
-	entry.s = s = sparse_kunit_span(heap, ENTRY_PAGES);
+	s = sparse_kunit_span(heap, ENTRY_PAGES);
+	entry.s = s;
 	KUNIT_ASSERT_NOT_NULL(test, entry.below);
 	KUNIT_ASSERT_NOT_NULL(test, s);
 	hooks_end_with(test);
 	entry.act = row->act;
 	entry.addr = s->start_addr + 2 * PAGE_BYTES;
 	released = mheap_pages_released(heap);
+	all = released + s->npages;
 	WRITE_ONCE(sparse_before_entry, entry_hook);
 	KUNIT_EXPECT_EQ(test, sparse_kunit_touch(heap, entry.addr, 0x11),
 			row->in_use ? 1 : -EFAULT);
@@ -362,7 +377,7 @@ static void sparse_touch_and_go(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, entry.released, 0);
 		fallthrough;
 	case ACT_RETURN:
-		KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), released + ENTRY_PAGES);
+		KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), all);
 		break;
 	case ACT_TABLES_ANEW:
 		KUNIT_ASSERT_NOT_NULL(test, entry.below);
@@ -375,15 +390,15 @@ static void sparse_touch_and_go(struct kunit *test)
 	case ACT_TAKEN:
 		/* Given back as it was taken: nothing has come behind it. */
 		flags = mheap_lock(heap);
-		pagealloc_set_scavenged(&heap->pages, entry.addr, 1);
-		atomic64_inc(&heap->pages_released);
-		pagealloc_free(&heap->pages, entry.addr, 1);
+		pagealloc_set_scavenged(&heap->pages, entry.addr, SPARSE_UNIT_PAGES);
+		atomic64_add(SPARSE_UNIT_PAGES, &heap->pages_released);
+		pagealloc_free(&heap->pages, entry.addr, SPARSE_UNIT_PAGES);
 		mheap_chunk_changed(heap, mheap_chunk(heap, entry.addr), entry.addr);
 		mheap_unlock(heap, flags);
 		break;
 	case ACT_GOING:
 		mheap_return_span(s);
-		KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), released + ENTRY_PAGES);
+		KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), all);
 		break;
 	case ACT_BACK:
 		KUNIT_EXPECT_EQ(test, entry.inner, 1);
@@ -394,7 +409,7 @@ static void sparse_touch_and_go(struct kunit *test)
 	case ACT_BACK_AND_GO:
 		KUNIT_EXPECT_EQ(test, entry.inner, 1);
 		KUNIT_EXPECT_EQ(test, entry.released, PAGE_BYTES);
-		KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), released + ENTRY_PAGES);
+		KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), all);
 		break;
 	case ACT_TABLES_GO:
 		KUNIT_EXPECT_EQ(test, heap->pages_sys, 0);
@@ -530,7 +545,7 @@ static void sparse_failures(struct kunit *test)
 	hooks_end_with(test);
 	for (nth = 1; ; nth++) {
 		struct goalloc_heap *heap = sparse_kunit_heap(test, 0);
-		struct mspan *filler = sparse_kunit_span(heap, 510);
+		struct mspan *filler = sparse_kunit_span(heap, CHUNK_PAGES - 2);
 		struct mspan *s = sparse_kunit_span(heap, 20);
 		u8 *buf = kunit_kmalloc(test, 4 * PAGE_BYTES, GFP_KERNEL);
 		u32 pages = 0;
@@ -541,7 +556,7 @@ static void sparse_failures(struct kunit *test)
 		KUNIT_ASSERT_NOT_NULL(test, filler);
 		KUNIT_ASSERT_NOT_NULL(test, s);
 		KUNIT_ASSERT_NOT_NULL(test, buf);
-		KUNIT_ASSERT_EQ(test, goalloc_chunk_page(s->start_addr), 510);
+		KUNIT_ASSERT_EQ(test, sparse_unit(s->start_addr), CHUNK_PAGES - 2);
 		tables = atomic64_read(&heap->gc_bytes);
 		memset(buf, 0x77, 4 * PAGE_BYTES);
 		/* Two chunks, four pages: six allocations. */
@@ -667,12 +682,12 @@ static void sparse_zero_ranges(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, z->got);
 	for (u32 m = 0; m < ARRAY_SIZE(masks); m++) {
 		z->heap = sparse_kunit_heap(test, 0);
-		filler = sparse_kunit_span(z->heap, 508);
+		filler = sparse_kunit_span(z->heap, CHUNK_PAGES - 4);
 		s = sparse_kunit_span(z->heap, ZERO_PAGES + 10);
 		KUNIT_ASSERT_NOT_NULL(test, filler);
 		KUNIT_ASSERT_NOT_NULL(test, s);
 		z->base = s->start_addr;
-		KUNIT_ASSERT_EQ(test, goalloc_chunk_page(z->base), 508);
+		KUNIT_ASSERT_EQ(test, sparse_unit(z->base), CHUNK_PAGES - 4);
 		for (u32 p = 0; p < ZERO_PAGES; p++)
 			z->backed[p] = masks[m] & BIT(p);
 		for (u32 i = 0; i < ARRAY_SIZE(zero_rows); i++) {
@@ -705,8 +720,10 @@ static void sparse_zero_ranges(struct kunit *test)
 static void sparse_zero_far(struct kunit *test)
 {
 	struct goalloc_heap *heap = sparse_kunit_heap(test, 0);
-	static const u64 touched[] = { 0, 511, 512, 1024 + 511, 2048 };
-	struct mspan *s = sparse_kunit_span(heap, 2100);
+	static const u64 touched[] = { 0, CHUNK_PAGES - 1, CHUNK_PAGES, 3 * CHUNK_PAGES - 1,
+				       4 * CHUNK_PAGES };
+	const u32 npages = 4 * CHUNK_PAGES + 50;
+	struct mspan *s = sparse_kunit_span(heap, npages);
 	u8 *buf = kunit_kmalloc(test, PAGE_BYTES, GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, s);
@@ -714,7 +731,7 @@ static void sparse_zero_far(struct kunit *test)
 	for (u32 i = 0; i < ARRAY_SIZE(touched); i++)
 		KUNIT_EXPECT_EQ(test, fill(heap, s->start_addr + touched[i] * PAGE_BYTES,
 					   PAGE_BYTES, 0x41, buf), PAGE_BYTES);
-	sparse_zero(heap, s->start_addr + 10, 2100 * PAGE_BYTES - 10);
+	sparse_zero(heap, s->start_addr + 10, npages * PAGE_BYTES - 10);
 	for (u32 i = 0; i < ARRAY_SIZE(touched); i++) {
 		u64 addr = s->start_addr + touched[i] * PAGE_BYTES;
 
@@ -739,6 +756,12 @@ static void small_desc(const u32 *size, char *desc)
 
 KUNIT_ARRAY_PARAM(small, small_sizes, small_desc);
 
+static void always_needzero(struct kunit *test)
+{
+	if (SPARSE_UNIT_PAGES > 1)
+		kunit_skip(test, "a page may be a neighbour's too: everything is zeroed");
+}
+
 static void sparse_needzero_small(struct kunit *test)
 {
 	u32 size = *(const u32 *)test->param_value;
@@ -751,6 +774,7 @@ static void sparse_needzero_small(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, buf);
 	KUNIT_ASSERT_NOT_NULL(test, obj);
+	always_needzero(test);
 	test_pin(test, cpumask_first(cpu_online_mask));
 
 	obj[0] = new_object(heap, size, GOALLOC_SCAN);
@@ -836,6 +860,7 @@ static void sparse_needzero_large(struct kunit *test)
 	u8 *buf = kunit_kmalloc(test, PAGE_BYTES, GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, buf);
+	always_needzero(test);
 	for (u32 i = 0; i < ARRAY_SIZE(sizes); i++) {
 		struct goalloc_heap *heap = sparse_kunit_heap(test, 0);
 		u64 size = sizes[i], last = round_down(size - 1, PAGE_BYTES);
@@ -877,7 +902,7 @@ static void sparse_needzero_large(struct kunit *test)
 static void sparse_needzero_tiny(struct kunit *test)
 {
 	struct goalloc_heap *heap = sparse_kunit_heap(test, 0);
-	u8 *buf = kunit_kmalloc(test, PAGE_BYTES, GFP_KERNEL);
+	u8 *buf = kunit_kmalloc(test, GOALLOC_PAGE_SIZE, GFP_KERNEL);
 	u64 *obj = kunit_kcalloc(test, 512, sizeof(*obj), GFP_KERNEL);
 	struct mspan *s;
 	u32 again = 0;
@@ -892,13 +917,14 @@ static void sparse_needzero_tiny(struct kunit *test)
 	}
 	s = heap_kunit_span_of(heap, obj[0]);
 	KUNIT_ASSERT_PTR_EQ(test, heap_kunit_span_of(heap, obj[511]), s);
-	KUNIT_EXPECT_EQ(test, fill(heap, s->start_addr, PAGE_BYTES, 0xab, buf), PAGE_BYTES);
+	KUNIT_EXPECT_EQ(test, fill(heap, s->start_addr, mspan_bytes(s), 0xab, buf),
+			mspan_bytes(s));
 	for (u32 i = 0; i < 512; i += 2)
 		KUNIT_EXPECT_EQ(test, mallocgc_free(heap, obj[i]), 0);
 	for (u32 i = 0; i < 256; i++) {
 		/* What lies behind it in its block belongs to no object. */
 		u64 addr = new_object(heap, 9, 0);
-		bool same = addr - s->start_addr < PAGE_BYTES;
+		bool same = addr - s->start_addr < GOALLOC_PAGE_SIZE;
 
 		KUNIT_ASSERT_NE(test, addr, 0);
 		again += same;
@@ -1018,12 +1044,12 @@ static void sparse_held_reused(struct kunit *test)
 /* What is known of a page, as a plain array knows it. */
 enum { SEEK_IDLE, SEEK_IDLE_BACKED, SEEK_USED, SEEK_USED_BACKED };
 
-#define SEEK_PAGES	(3 * PALLOC_CHUNK_PAGES)
+#define SEEK_PAGES	(3 * CHUNK_PAGES)
 
 static u64 plain_seek(const u8 *state, u64 addr, bool data)
 {
 	while (addr < GOALLOC_HEAP_BASE + SEEK_PAGES * PAGE_BYTES) {
-		bool is_data = state[goalloc_page_index(addr)] == SEEK_USED_BACKED;
+		bool is_data = state[page_index(addr)] == SEEK_USED_BACKED;
 
 		if (data == is_data)
 			return addr;
@@ -1058,29 +1084,30 @@ static void sparse_seek_all(struct kunit *test)
 		memset(state, SEEK_IDLE, SEEK_PAGES);
 		while (page < SEEK_PAGES) {
 			u32 len = PAGE_CACHE_RUN_MAX + 1 +
-				  prandom_u32_state(&rnd) % (round & 1 ? 300 : 20);
+				  prandom_u32_state(&rnd) % (round & 1 ? CHUNK_PAGES / 2 : 20);
+			u32 left = CHUNK_PAGES - page % CHUNK_PAGES;
 			u32 often = prandom_u32_state(&rnd) % 4;
 
 			/* Each chunk is full before the next one is begun. */
-			len = min(len, PALLOC_CHUNK_PAGES - page % PALLOC_CHUNK_PAGES);
-			if (PALLOC_CHUNK_PAGES - page % PALLOC_CHUNK_PAGES - len <= PAGE_CACHE_RUN_MAX)
-				len = PALLOC_CHUNK_PAGES - page % PALLOC_CHUNK_PAGES;
+			if (left - min(len, left) <= PAGE_CACHE_RUN_MAX)
+				len = left;
 			s[n] = sparse_kunit_span(heap, len);
 			KUNIT_ASSERT_NOT_NULL(test, s[n]);
-			KUNIT_ASSERT_EQ(test, goalloc_page_index(s[n]->start_addr), page);
+			KUNIT_ASSERT_EQ(test, page_index(s[n]->start_addr), page);
 			for (u32 i = 0; i < len; i++, page++) {
 				state[page] = SEEK_USED;
 				if (prandom_u32_state(&rnd) % 4 > often ||
-				    (round == 2 && page / PALLOC_CHUNK_PAGES == 1))
+				    (round == 2 && page / CHUNK_PAGES == 1))
 					continue;
 				state[page] = SEEK_USED_BACKED;
-				addr = goalloc_page_addr(page);
+				addr = page_addr(page);
 				KUNIT_ASSERT_EQ(test, sparse_kunit_touch(heap, addr, 1), 1);
 			}
 			n++;
 		}
 		while (n--) {
-			u32 from = goalloc_page_index(s[n]->start_addr), len = s[n]->npages;
+			u32 from = page_index(s[n]->start_addr);
+			u32 len = s[n]->npages / SPARSE_UNIT_PAGES;
 
 			if (prandom_u32_state(&rnd) % 4)
 				continue;
@@ -1093,7 +1120,7 @@ static void sparse_seek_all(struct kunit *test)
 		for (page = 0; page < SEEK_PAGES; page += 1 + prandom_u32_state(&rnd) % 5) {
 			u64 off = prandom_u32_state(&rnd) % PAGE_BYTES;
 
-			addr = goalloc_page_addr(page);
+			addr = page_addr(page);
 			for (u32 data = 0; data < 2; data++) {
 				wrong += sparse_seek(heap, addr, data) !=
 					 plain_seek(state, addr, data);
@@ -1133,6 +1160,7 @@ static void read_crew(struct crew *crew, u32 who)
 {
 	struct read_run *run = crew->arg;
 	struct goalloc_heap *heap = who == 1 ? run->other : run->heap;
+	const u32 step = min_t(u32, PAGE_SIZE, GOALLOC_PAGE_SIZE);
 	u8 byte = who == 1 ? READ_OTHERS : READ_OURS;
 	u8 *buf = kmalloc(PAGE_BYTES, GFP_KERNEL);
 
@@ -1158,7 +1186,7 @@ static void read_crew(struct crew *crew, u32 who)
 			ssize_t n = sparse_kunit_move(heap, addr, buf, PAGE_BYTES, false);
 
 			/* The span may go in the middle of a read. */
-			if (n != -EFAULT && (n <= 0 || n % PAGE_SIZE))
+			if (n != -EFAULT && (n <= 0 || n % step))
 				atomic_inc(&crew->bad);
 			atomic64_inc(n < 0 ? &run->refused :
 				     !buf[0] ? &run->zero : &run->read);
@@ -1262,6 +1290,152 @@ static void sparse_late(struct kunit *test)
 	heap_kunit_check(test, run.heap, 0);
 }
 
+static struct mspan *heap_pages(struct kunit *test, struct goalloc_heap *heap, u64 n)
+{
+	struct mspan *s;
+
+	KUNIT_ASSERT_TRUE(test, mheap_build_central(heap, GFP_KERNEL));
+	s = mheap_alloc_span(heap, n, 1, 1, n << GOALLOC_PAGE_SHIFT, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, s);
+	return s;
+}
+
+/* Two spans in one page: what one does backs the other, and keeps its memory. */
+static void sparse_shared(struct kunit *test)
+{
+	struct goalloc_heap *heap = sparse_kunit_heap(test, 0);
+	struct mspan *a, *b;
+	u8 bytes[4];
+	u64 addr;
+
+	if (SPARSE_UNIT_PAGES == 1)
+		kunit_skip(test, "a page has one heap page at most");
+	a = heap_pages(test, heap, 1);
+	b = heap_pages(test, heap, 1);
+	addr = a->start_addr;
+	KUNIT_ASSERT_EQ(test, addr, GOALLOC_HEAP_BASE);
+	KUNIT_ASSERT_EQ(test, b->start_addr, addr + GOALLOC_PAGE_SIZE);
+	/* Over the border of the two. */
+	memset(bytes, 0x31, sizeof(bytes));
+	KUNIT_EXPECT_EQ(test, sparse_kunit_move(heap, b->start_addr - 2, bytes, 4, true), 4);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), SPARSE_UNIT_SIZE);
+	KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), heap->pages_sys - SPARSE_UNIT_PAGES);
+	heap_kunit_check(test, heap, 0);
+
+	/* The file knows heap pages. */
+	mheap_return_span(a);
+	KUNIT_EXPECT_EQ(test, sparse_kunit_move(heap, b->start_addr - 2, bytes, 4, true), -EFAULT);
+	KUNIT_EXPECT_EQ(test, sparse_kunit_move(heap, b->start_addr, bytes, 4, true), 4);
+	KUNIT_EXPECT_EQ(test, sparse_seek(heap, addr, true), b->start_addr);
+	KUNIT_EXPECT_EQ(test, sparse_seek(heap, b->start_addr, false),
+			b->start_addr + GOALLOC_PAGE_SIZE);
+	/* What is idle cannot be given back, and is not said to be. */
+	KUNIT_EXPECT_EQ(test, heap->pages_idle, 0);
+	KUNIT_EXPECT_EQ(test, scavenge(heap, GOALLOC_NO_LIMIT, SCAVENGE_REQUEST), 0);
+	KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), heap->pages_sys - SPARSE_UNIT_PAGES);
+	heap_kunit_check(test, heap, 0);
+
+	/* Old bytes are there for the next one. */
+	a = heap_pages(test, heap, 1);
+	KUNIT_ASSERT_EQ(test, a->start_addr, addr);
+	KUNIT_EXPECT_EQ(test, a->needzero, 1);
+	KUNIT_EXPECT_EQ(test, sparse_kunit_move(heap, b->start_addr - 2, bytes, 4, false), 4);
+	KUNIT_EXPECT_NULL(test, memchr_inv(bytes, 0x31, 4));
+	sparse_zero(heap, addr, GOALLOC_PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, sparse_kunit_move(heap, b->start_addr - 2, bytes, 4, false), 4);
+	KUNIT_EXPECT_EQ(test, bytes[1], 0);
+	KUNIT_EXPECT_EQ(test, bytes[2], 0x31);
+
+	mheap_return_span(a);
+	mheap_return_span(b);
+	KUNIT_EXPECT_EQ(test, heap->pages_idle, SPARSE_UNIT_PAGES);
+	KUNIT_EXPECT_EQ(test, scavenge(heap, 1, SCAVENGE_REQUEST), SPARSE_UNIT_SIZE);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), 0);
+	KUNIT_EXPECT_EQ(test, heap->pages_idle, 0);
+	heap_kunit_check(test, heap, 0);
+}
+
+#define SHARED_PAGES	(4 * PALLOC_CHUNK_PAGES)
+#define SHARED_SPANS	80
+#define SHARED_OPS	3000
+
+struct shared_span {
+	struct mspan *s;
+	u64 at, value;
+};
+
+/*
+ * Spans of all lengths in heap pages come, are touched and go; what is backed is
+ * given back at times. Plain arrays say of each unit if it is.
+ */
+static void sparse_shared_random(struct kunit *test)
+{
+	struct goalloc_heap *heap = sparse_kunit_heap(test, 0);
+	struct shared_span *spans = kunit_kcalloc(test, SHARED_SPANS, sizeof(*spans), GFP_KERNEL);
+	u32 *users = kunit_kcalloc(test, SHARED_PAGES, sizeof(*users), GFP_KERNEL);
+	bool *backed = kunit_kcalloc(test, SHARED_PAGES, sizeof(*backed), GFP_KERNEL);
+	struct rnd_state rnd;
+	u64 units = 0;
+
+	KUNIT_ASSERT_NOT_NULL(test, spans);
+	KUNIT_ASSERT_NOT_NULL(test, users);
+	KUNIT_ASSERT_NOT_NULL(test, backed);
+	seed_random(test, &rnd);
+	for (u32 op = 0; op < SHARED_OPS; op++) {
+		struct shared_span *sp = &spans[prandom_u32_state(&rnd) % SHARED_SPANS];
+		u64 size, value, given = 0;
+
+		if (!sp->s) {
+			sp->s = heap_pages(test, heap, 1 + prandom_u32_state(&rnd) %
+					   (op & 1 ? 8 : 40));
+			size = mspan_bytes(sp->s);
+			KUNIT_ASSERT_LE(test, sp->s->start_addr + size, GOALLOC_HEAP_BASE +
+					SHARED_PAGES * GOALLOC_PAGE_SIZE);
+			for (u64 a = sp->s->start_addr; a < sp->s->start_addr + size;
+			     a += GOALLOC_PAGE_SIZE)
+				users[page_index(a)]++;
+			sp->value = 0;
+		} else if (prandom_u32_state(&rnd) % 3) {
+			size = mspan_bytes(sp->s);
+			if (sp->value) {
+				KUNIT_ASSERT_EQ(test, sparse_kunit_move(heap, sp->at, &value, 8,
+									false), 8);
+				KUNIT_ASSERT_EQ(test, value, sp->value);
+			}
+			sp->value = op + 1;
+			sp->at = sp->s->start_addr + prandom_u32_state(&rnd) % (size / 8) * 8;
+			KUNIT_ASSERT_EQ(test, sparse_kunit_move(heap, sp->at, &sp->value, 8,
+								true), 8);
+			units += !backed[page_index(sp->at)];
+			backed[page_index(sp->at)] = true;
+		} else {
+			size = mspan_bytes(sp->s);
+			for (u64 a = sp->s->start_addr; a < sp->s->start_addr + size;
+			     a += GOALLOC_PAGE_SIZE)
+				users[page_index(a)]--;
+			mheap_return_span(sp->s);
+			sp->s = NULL;
+		}
+		if (op % 50 == 49) {
+			for (u32 i = 0; i < SHARED_PAGES; i++) {
+				given += backed[i] && !users[i];
+				backed[i] = backed[i] && users[i];
+			}
+			if (op % 100 == 49)
+				KUNIT_ASSERT_EQ(test, scavenge(heap, GOALLOC_NO_LIMIT,
+							       SCAVENGE_REQUEST),
+						given * PAGE_BYTES);
+			else
+				/* As much as there is: the rest is not enough. */
+				KUNIT_ASSERT_EQ(test, scavenge(heap, SZ_1G, SCAVENGE_REQUEST),
+						given * PAGE_BYTES);
+			units -= given;
+			heap_kunit_check(test, heap, 0);
+		}
+		KUNIT_ASSERT_EQ(test, atomic64_read(&heap->backed), units * PAGE_BYTES);
+	}
+}
+
 static struct kunit_case sparse_cases[] = {
 	KUNIT_CASE_PARAM(sparse_race, race_gen_params),
 	KUNIT_CASE_PARAM(sparse_touch_and_go, entry_gen_params),
@@ -1278,6 +1452,8 @@ static struct kunit_case sparse_cases[] = {
 	KUNIT_CASE(sparse_held),
 	KUNIT_CASE(sparse_held_reused),
 	KUNIT_CASE(sparse_seek_all),
+	KUNIT_CASE(sparse_shared),
+	KUNIT_CASE(sparse_shared_random),
 	KUNIT_CASE_SLOW(sparse_readers),
 	{}
 };

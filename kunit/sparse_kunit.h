@@ -55,12 +55,14 @@ static inline struct page *sparse_kunit_page(struct goalloc_heap *heap, u64 addr
 {
 	struct goalloc_chunk *c = mheap_chunk(heap, addr);
 
-	return c && c->pages ? READ_ONCE(c->pages[goalloc_chunk_page(addr)]) : NULL;
+	return c && c->pages ? READ_ONCE(c->pages[sparse_unit(addr)]) : NULL;
 }
 
-/* Pages in use by nobody's object; a span knows its mcentral. */
-static inline struct mspan *sparse_kunit_span(struct goalloc_heap *heap, u64 npages)
+/* So many units in use by nobody's object; a span knows its mcentral. */
+static inline struct mspan *sparse_kunit_span(struct goalloc_heap *heap, u64 units)
 {
+	u64 npages = units * SPARSE_UNIT_PAGES;
+
 	if (!mheap_build_central(heap, GFP_KERNEL))
 		return NULL;
 	return mheap_alloc_span(heap, npages, 1, 1, npages << GOALLOC_PAGE_SHIFT, GFP_KERNEL);
