@@ -6,10 +6,10 @@
  * address space; addresses appear at the interface only.
  *
  * What a call touches: one of a run inside one chunk looks at the bits of that
- * chunk, at one node a level on its way and at the root. Two cases take
- * longer: a run over many chunks, in proportion to them, and a search for an
- * aligned run, which looks into each chunk that has a run long enough until
- * one is aligned.
+ * chunk, at one node a level on its way and at the root, however large the heap
+ * is. Two cases take longer: a run over many chunks, in proportion to them, and
+ * a search for an aligned run, which looks into up to PAGEALLOC_ALIGN_LOOKS nodes
+ * and chunks in vain, as summaries say nothing of alignment.
  */
 #include <linux/bitmap.h>
 #include <linux/bitops.h>
@@ -26,6 +26,9 @@
 
 /* A root entry: what divides the base of the address space, and suffices. */
 #define PAGEALLOC_ALIGN_MAX	BIT_ULL(PALLOCSUM_BITS)
+
+/* An aligned run is looked for in so many nodes and chunks that may have none. */
+#define PAGEALLOC_ALIGN_LOOKS	16
 
 /* In bytes: how far off a CPU's share of meta_total may be. */
 #define META_BATCH		SZ_256K
@@ -224,7 +227,8 @@ static u64 take_range(struct pagealloc *p, u64 page, u64 npages)
  * The tree is walked in order of address, and a node entered only when the
  * entry above it says that a run inside is long enough. A run may also
  * straddle entries, so the length @run of the one right below @page is carried
- * along.
+ * along. A run that is long enough may lie so that no aligned one is in it; after
+ * some of those only longer ones count, in which there always is one.
  */
 static u64 search_tree(struct pagealloc *p, u64 npages, u64 align, u64 *first)
 {
@@ -237,6 +241,8 @@ static u64 search_tree(struct pagealloc *p, u64 npages, u64 align, u64 *first)
 	const pallocsum *sums = p->sum;
 	void **children = p->child;
 	u64 run = 0;
+	/* Where to look for a run that is aligned by chance. */
+	u32 looks = p->align_looks;
 	/* *@first is an entry of level @seen - 1, which ends at @bound. */
 	u64 bound = GOALLOC_NR_PAGES;
 	u32 seen = 0;
@@ -288,11 +294,12 @@ static u64 search_tree(struct pagealloc *p, u64 npages, u64 align, u64 *first)
 			continue;
 		}
 
-		if (longest >= npages) {
+		if (longest >= (looks ? npages : npages + align - 1)) {
 			void *child = children[slot];
 
 			if (WARN_ON_ONCE(!child))
 				goto carry;
+			looks -= !!looks;
 			if (level < PAGEALLOC_LEAF) {
 				slots[level++] = slot;
 				path[level] = child;
@@ -314,8 +321,7 @@ static u64 search_tree(struct pagealloc *p, u64 npages, u64 align, u64 *first)
 			} else if (IS_ALIGNED(page, align)) {
 				i = palloc_find_aligned(child, npages,
 							min_t(u64, align,
-							      PALLOC_CHUNK_PAGES),
-							0);
+							      PALLOC_CHUNK_PAGES));
 			} else {
 				/* Coarser than a chunk, and between two. */
 				i = PALLOC_NONE;
@@ -416,6 +422,7 @@ void pagealloc_init(struct pagealloc *p, raw_spinlock_t *lock)
 	memset(p, 0, sizeof(*p));
 	p->lock = lock;
 	p->search_addr = PAGEALLOC_NOTHING_FREE;
+	p->align_looks = PAGEALLOC_ALIGN_LOOKS;
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(pagealloc_init);
@@ -776,14 +783,16 @@ u64 pagealloc_alloc(struct pagealloc *p, u64 npages, u64 *scav)
 GOALLOC_EXPORT_FOR_KUNIT(pagealloc_alloc);
 
 /**
- * pagealloc_alloc_aligned() - Allocate the lowest aligned run of free pages
+ * pagealloc_alloc_aligned() - Allocate an aligned run of free pages
  * @p: the page allocator
  * @npages: length of the run in heap pages
  * @align_pages: alignment in heap pages, a power of two up to 2^21 (16 GiB)
  * @scav: as for pagealloc_alloc()
  *
- * Go has no such call. It looks into every chunk with a run long enough until
- * it meets one that is aligned.
+ * It is the lowest one, unless too many runs below it are long enough but not
+ * aligned; then the lowest one in a free run of @npages + @align_pages - 1. Where
+ * there is such a run, so in what was just grown, one is always found. Go has no
+ * such call.
  *
  * Context: Lock held.
  * Return: address of the run, or 0 when nothing fits.

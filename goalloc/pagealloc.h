@@ -87,6 +87,8 @@ struct pagealloc_node {
  * @meta_bytes: what the nodes take; atomic
  * @meta_total: where what is added to @meta_bytes is added as well, or NULL;
  *	set before use
+ * @align_looks: how many nodes and chunks that may have no aligned run a search
+ *	for one looks into; a test changes it
  * @test: no warnings for broken calls, a test makes them; set before use
  * @fail_node: a test's: true makes the allocation of a node fail; else NULL
  * @sum: the summaries of the root level
@@ -100,6 +102,7 @@ struct pagealloc {
 	u64 refused;
 	atomic64_t meta_bytes;
 	struct percpu_counter *meta_total;
+	u32 align_looks;
 	bool test;
 	bool (*fail_node)(struct pagealloc *p);
 	pallocsum sum[PAGEALLOC_ROOT_ENTRIES] ____cacheline_aligned;

@@ -223,41 +223,75 @@ u32 palloc_find(const struct palloc_chunk *c, u32 npages, u32 search_idx,
 
 GOALLOC_EXPORT_FOR_KUNIT(palloc_find);
 
+/* The lowest bit of each unit of a word, by log2 of its length. */
+static const unsigned long lowest_bits[] = {
+	~0UL / 0x1, ~0UL / 0x3, ~0UL / 0xf, ~0UL / 0xff, ~0UL / 0xffff,
+	~0UL / 0xffffffff, 1,
+};
+
 /**
  * palloc_find_aligned() - Find the lowest free run at an aligned index
  * @c: the chunk
  * @npages: length of the run in heap pages, 1 to PALLOC_CHUNK_PAGES
  * @align_pages: its index is to be a multiple of this power of two
- * @search_idx: where to begin; pages below it are not looked at
  *
- * Slower than palloc_find(): it goes from one candidate to the next.
+ * As palloc_find(), and as independent of how many runs there are.
  *
  * Context: Any; lock held.
  * Return: the index of the run's first page, or PALLOC_NONE.
  */
-u32 palloc_find_aligned(struct palloc_chunk *c, u32 npages, u32 align_pages,
-			u32 search_idx)
+u32 palloc_find_aligned(const struct palloc_chunk *c, u32 npages,
+			u32 align_pages)
 {
-	u32 i = search_idx;
+	u32 run = 0;
 
-	for (;;) {
-		u32 wall;
+	for (u32 i = 0; i < PALLOC_CHUNK_PAGES; i += BITS_PER_LONG) {
+		unsigned long used = c->data.alloc.b[i / BITS_PER_LONG];
+		u32 block = short_block(c, i);
+		unsigned long runs, aligned;
+		u32 lead, at;
 
-		i = bitmap_find_next_zero_area(c->data.alloc.b,
-					       PALLOC_CHUNK_PAGES, i, npages,
-					       align_pages - 1);
-		if (i >= PALLOC_CHUNK_PAGES)
-			return PALLOC_NONE;
+		if (!~used) {
+			run = 0;
+			continue;
+		}
+		if (align_pages <= BITS_PER_LONG)
+			aligned = lowest_bits[__ffs(align_pages)];
+		else
+			aligned = IS_ALIGNED(i, align_pages);
 
-		/* Walls are at multiples of the shortest block only. */
-		for (wall = round_up(i + 1, PALLOC_BLOCK_MIN);
-		     wall < i + npages; wall += PALLOC_BLOCK_MIN)
-			if (palloc_wall(c, wall))
-				break;
-		if (wall >= i + npages)
-			return i;
-		i = wall;
+		if (block) {
+			run = 0;
+			if (npages > block)
+				continue;
+			for (at = 0; at < BITS_PER_LONG; at += block) {
+				runs = runs_of((~used >> at) &
+					       GENMASK(block - 1, 0), npages);
+				runs &= aligned >> at;
+				if (runs)
+					return i + at + __ffs(runs);
+			}
+			continue;
+		}
+
+		if (palloc_wall(c, i))
+			run = 0;
+		lead = used ? __ffs(used) : BITS_PER_LONG;
+		at = round_up(i - run, align_pages);
+		if (at + npages <= i + lead)
+			return at;
+		if (!used) {
+			run += BITS_PER_LONG;
+			continue;
+		}
+		if (npages < BITS_PER_LONG) {
+			runs = runs_of(~used, npages) & aligned;
+			if (runs)
+				return i + __ffs(runs);
+		}
+		run = BITS_PER_LONG - 1 - __fls(used);
 	}
+	return PALLOC_NONE;
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(palloc_find_aligned);
@@ -389,17 +423,11 @@ GOALLOC_EXPORT_FOR_KUNIT(palloc_scavenged_count);
  */
 static unsigned long fill_units(unsigned long x, u32 unit)
 {
-	/* The lowest bit of each unit, by log2 of its length. */
-	static const unsigned long lowest[] = {
-		~0UL / 0x1, ~0UL / 0x3, ~0UL / 0xf, ~0UL / 0xff, ~0UL / 0xffff,
-		~0UL / 0xffffffff, 1,
-	};
-
 	if (unit == 1)
 		return x;
 	for (u32 shift = 1; shift < unit; shift <<= 1)
 		x |= x >> shift;
-	return (x & lowest[__ffs(unit)]) * GENMASK(unit - 1, 0);
+	return (x & lowest_bits[__ffs(unit)]) * GENMASK(unit - 1, 0);
 }
 
 /* Which pages of a word are in use, scavenged, or outside [lo, hi). */

@@ -151,8 +151,8 @@ bool palloc_wall(const struct palloc_chunk *c, u32 i);
 pallocsum palloc_summarize(const struct palloc_chunk *c);
 u32 palloc_find(const struct palloc_chunk *c, u32 npages, u32 search_idx,
 		u32 *first_free);
-u32 palloc_find_aligned(struct palloc_chunk *c, u32 npages, u32 align_pages,
-			u32 search_idx);
+u32 palloc_find_aligned(const struct palloc_chunk *c, u32 npages,
+			u32 align_pages);
 u32 palloc_alloc_range(struct palloc_chunk *c, u32 i, u32 n);
 void palloc_free_range(struct palloc_chunk *c, u32 i, u32 n);
 

@@ -450,6 +450,8 @@ static int pagealloc_test_init(struct kunit *test)
 	/* Broken calls are part of the tests. */
 	h->p.test = true;
 	h->p.meta_total = &h->meta_total;
+	/* The twin looks everywhere. */
+	h->p.align_looks = U32_MAX;
 	test->priv = h;
 	return 0;
 }
@@ -1448,6 +1450,61 @@ static void pagealloc_root_entry(struct kunit *test)
 	kvfree(chunks);
 }
 
+/*
+ * Many chunks with free pages and none where it is wanted: a search gives up, but
+ * finds what is long enough that it cannot miss, so what is grown for it.
+ */
+static void pagealloc_aligned_looks(struct kunit *test)
+{
+	const u32 nr = 60;
+	struct heap *h = new_heap(test, nr + 2);
+	const u32 looks = h->p.align_looks;
+	struct pagealloc fresh;
+	u64 scav;
+
+	pagealloc_init(&fresh, &h->lock);
+	for (u32 k = 0; k < nr; k++) {
+		add_chunk(test, h, k);
+		KUNIT_ASSERT_EQ(test, heap_alloc_range(h, addr_at(k, 0), 1), 1);
+		KUNIT_ASSERT_EQ(test, heap_alloc_range(h, addr_at(k, 256), 1),
+				1);
+		for (u32 i = 0; i < PAGES; i += 256) {
+			h->chunks[k].used[i] = 1;
+			h->chunks[k].scavenged[i] = 0;
+		}
+	}
+	h->p.align_looks = fresh.align_looks;
+	KUNIT_EXPECT_EQ(test, heap_alloc(h, 1, 256, &scav), 0);
+	KUNIT_EXPECT_EQ(test, heap_alloc(h, 255, 256, &scav), 0);
+
+	/* One is aligned, but far from where the search begins. */
+	KUNIT_ASSERT_EQ(test, heap_free(h, addr_at(50, 256), 1), 0);
+	h->chunks[50].used[256] = 0;
+	KUNIT_EXPECT_EQ(test, heap_alloc(h, 1, 256, &scav), addr_at(50, 256));
+	h->chunks[50].used[256] = 1;
+	check(test, h);
+	KUNIT_ASSERT_EQ(test, heap_free(h, addr_at(50, 256), 1), 0);
+	h->chunks[50].used[256] = 0;
+
+	/* Only there is an aligned one for certain. */
+	add_chunk(test, h, 70);
+	h->p.align_looks = 0;
+	KUNIT_EXPECT_EQ(test, heap_alloc(h, 257, 256, &scav), addr_at(70, 0));
+	slow_set(h, page_at(70, 0), 257, false, 1);
+	slow_set(h, page_at(70, 0), 257, true, 0);
+	KUNIT_EXPECT_EQ(test, heap_alloc(h, 1, 256, &scav), addr_at(50, 256));
+	slow_set(h, page_at(50, 256), 1, false, 1);
+	slow_set(h, page_at(50, 256), 1, true, 0);
+
+	/* Nearer ones are found by a look. */
+	KUNIT_ASSERT_EQ(test, heap_free(h, addr_at(1, 0), 1), 0);
+	h->chunks[1].used[0] = 0;
+	h->p.align_looks = looks;
+	KUNIT_EXPECT_EQ(test, heap_alloc(h, 1, 256, &scav), addr_at(1, 0));
+	h->chunks[1].used[0] = 1;
+	check(test, h);
+}
+
 /* Each is refused, counted, and changes nothing. */
 static void pagealloc_broken_calls(struct kunit *test)
 {
@@ -1926,6 +1983,7 @@ static struct kunit_case pagealloc_cases[] = {
 	KUNIT_CASE_PARAM(pagealloc_exhaust, exhaust_gen_params),
 	KUNIT_CASE_SLOW(pagealloc_random),
 	KUNIT_CASE(pagealloc_root_entry),
+	KUNIT_CASE(pagealloc_aligned_looks),
 	KUNIT_CASE(pagealloc_broken_calls),
 	KUNIT_CASE(pagealloc_prepares),
 	KUNIT_CASE(pagealloc_fails),

@@ -316,7 +316,7 @@ static void pallocbits_find(struct kunit *test)
 		u32 n = row->find[k].n, align = row->find[k].align;
 		u32 at = row->find[k].at, first;
 
-		KUNIT_EXPECT_EQ_MSG(test, palloc_find_aligned(c, n, align, 0),
+		KUNIT_EXPECT_EQ_MSG(test, palloc_find_aligned(c, n, align),
 				    at, "%u pages, aligned to %u", n, align);
 		if (align > 1)
 			continue;
@@ -634,7 +634,7 @@ static void pallocbits_random_find(struct kunit *test)
 
 			align = 1U << below(&t->rnd, 10);
 			KUNIT_EXPECT_EQ_MSG(test,
-					    palloc_find_aligned(c, n, align, 0),
+					    palloc_find_aligned(c, n, align),
 					    slow_find(t->s, n, align),
 					    "%u pages, aligned to %u", n,
 					    align);

@@ -396,13 +396,43 @@ static int measure_lock(void)
 
 	if (err || !got || h->p.refused)
 		goto out;
-	for (u32 i = 0; i < ARRAY_SIZE(worst); i++)
+	for (u32 i = 0; i < ARRAY_SIZE(calls); i++)
 		report("lock", calls[i].name, calls[i].pages, "-", "worst", worst[i]);
 	heap_free(h);
 	return 0;
 out:
 	heap_free(h);
 	return err ?: -EINVAL;
+}
+
+/*
+ * An aligned run that is not to be had: 255 pages are free behind each of those
+ * that are aligned, in all of the address space.
+ */
+static int measure_aligned(void)
+{
+	static const u32 pages[] = { 1, 2, 64, 255 };
+	struct heap *h = heap_make(GOALLOC_NR_CHUNKS);
+	u64 scav, addr = 0;
+	int err = 0;
+
+	if (!h)
+		return -ENOMEM;
+	for (u32 i = 0; !err && i < h->nr_chunks; i++) {
+		palloc_alloc_range(&h->chunks[i], 0, 1);
+		palloc_alloc_range(&h->chunks[i], PALLOC_HALF_PAGES, 1);
+		LOCKED(h, err = pagealloc_set_block(&h->p, goalloc_chunk_base(i), 0));
+		cond_resched();
+	}
+	for (u32 i = 0; !err && i < ARRAY_SIZE(pages); i++) {
+		report("lock", "alloc-aligned", pages[i], "-", "worst",
+		       TOOK(h, addr = pagealloc_alloc_aligned(&h->p, pages[i],
+							      PALLOC_HALF_PAGES, &scav)));
+		if (addr)
+			err = -EINVAL;
+	}
+	heap_free(h);
+	return err;
 }
 
 static void measure_nothing(void)
@@ -431,6 +461,8 @@ static int __init pages_init(void)
 	}
 	if (!err)
 		err = measure_lock();
+	if (!err)
+		err = measure_aligned();
 	if (!err && blob.size == sizeof(text) - 1)
 		err = -E2BIG;
 	if (!err)

@@ -185,7 +185,8 @@ def pages(series, rows, targets):
 
     lines = []
     for call, run in (("alloc", "8192"), ("free", "8192"), ("grow", "8192"),
-                      ("take-set", "64"), ("give-set", "64"), ("ungrow", "512")):
+                      ("take-set", "64"), ("give-set", "64"), ("ungrow", "512"),
+                      *(("alloc-aligned", run) for run in ("1", "2", "64", "255"))):
         took = rows["lock", call, run, "-", "worst"]
         verdict = targets.add(series, f"instructions under the lock, {call} {run}", took,
                               LOCK_INSTRUCTIONS, must=True)
