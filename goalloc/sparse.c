@@ -230,19 +230,21 @@ void sparse_decommit(struct goalloc_heap *heap, struct mspan *s)
 		struct goalloc_chunk *c = mheap_chunk(heap, addr);
 		u32 i = goalloc_chunk_page(addr);
 		u32 left = (next - addr) >> GOALLOC_PAGE_SHIFT;
+		u64 mask[PALLOC_CHUNK_PAGES / 64], bits[PALLOC_CHUNK_PAGES / 64];
+		unsigned long *scavenged = c->palloc.data.scavenged.b;
+		u32 first = i / 64, w = first, n;
 		unsigned long flags, heap_flags;
-		u32 n;
 
 		raw_spin_lock_irqsave(&c->lock, flags);
-		heap_flags = mheap_lock(heap);
-		for (; left; i += n, left -= n) {
-			unsigned long *word = &c->palloc.data.scavenged.b[i / 64];
-			u64 mask;
-
+		for (; left; i += n, left -= n, w++) {
 			n = min(left, 64 - i % 64);
-			mask = GENMASK_ULL(i % 64 + n - 1, i % 64);
-			*word = (*word & ~mask) | (mask & ~sparse_backed(c->pages, i, n));
+			mask[w] = GENMASK_ULL(i % 64 + n - 1, i % 64);
+			bits[w] = mask[w] & ~sparse_backed(c->pages, i, n);
 		}
+		/* The heap lock is everybody's, so not for longer than must be. */
+		heap_flags = mheap_lock(heap);
+		while (w-- > first)
+			scavenged[w] = (scavenged[w] & ~mask[w]) | bits[w];
 		mheap_unlock(heap, heap_flags);
 		raw_spin_unlock_irqrestore(&c->lock, flags);
 		addr = next;
