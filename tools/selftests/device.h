@@ -419,6 +419,43 @@ static inline const char *dev_tree_path(int fd, const char *file)
 	return path;
 }
 
+/* The @word-th word, from 1, behind a name at a line's beginning; ~0 if it is none. */
+static inline bool dev_line(const char *path, const char *name, int word, uint64_t *value)
+{
+	char *text = dev_read_file(path), *line, *end;
+	size_t len = strlen(name);
+	bool found = false;
+
+	*value = ~0ULL;
+	for (line = text; line && !found; line = strchr(line, '\n')) {
+		char *at = line += *line == '\n';
+		int i;
+
+		if (strncmp(line, name, len) || !strchr(" :\t", line[len]))
+			continue;
+		at += len + (line[len] == ':');
+		for (i = 1; i < word; i++) {
+			at += strspn(at, " \t");
+			at += strcspn(at, " \t\n");
+		}
+		*value = strtoull(at, &end, 0);
+		found = end != at && strchr(" \t\n", *end);
+	}
+	if (!found)
+		*value = ~0ULL;
+	free(text);
+	return found;
+}
+
+/* A number of a heap's file in debugfs; ~0 if it does not say. */
+static inline uint64_t dev_tree_value(int fd, const char *file, const char *name, int word)
+{
+	uint64_t value;
+
+	dev_line(dev_tree_path(fd, file), name, word, &value);
+	return value;
+}
+
 /* How many heaps there are, the module's own included; -1 if that cannot be told. */
 static inline int dev_heaps(void)
 {
@@ -464,6 +501,14 @@ static inline int dev_page_present(pid_t pid, const void *addr)
 	return ret;
 }
 
+/* The machine's memory in bytes, by the name it has in /proc/meminfo; 0 without. */
+static inline uint64_t dev_memory(const char *name)
+{
+	uint64_t kib;
+
+	return dev_line("/proc/meminfo", name, 1, &kib) ? kib * 1024 : 0;
+}
+
 /*
  * Bytes of memory that nobody uses: free pages, and those that each CPU keeps
  * at hand.
@@ -487,6 +532,48 @@ static inline uint64_t dev_memory_free(void)
 	if (f)
 		fclose(f);
 	return kib * 1024 + pages * 4096;
+}
+
+/* The module's parameters. */
+
+#define DEV_PARAMS	"/sys/module/goalloc/parameters/"
+
+static inline long dev_module_set(const char *name, const char *value)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), DEV_PARAMS "%s", name);
+	return dev_write_file(path, value);
+}
+
+/* A string to be freed, without the line's end; NULL if there is no such thing. */
+static inline char *dev_module_get(const char *name)
+{
+	char path[96], *text;
+
+	snprintf(path, sizeof(path), DEV_PARAMS "%s", name);
+	text = dev_read_file(path);
+	if (text)
+		text[strcspn(text, "\n")] = '\0';
+	return text;
+}
+
+/*
+ * What of a CPU the background may take to give idle memory back, and what it was:
+ * for those who count idle memory, or wait for it to go. A negative errno if it
+ * cannot be told.
+ */
+static inline long dev_background(long percent)
+{
+	char *text = dev_module_get("scavenge_percent"), value[24];
+	long before = text ? strtol(text, NULL, 10) : -errno, ret;
+
+	free(text);
+	if (before < 0)
+		return before;
+	snprintf(value, sizeof(value), "%ld", percent);
+	ret = dev_module_set("scavenge_percent", value);
+	return ret ?: before;
 }
 
 /* Says which lines of the kernel's log are wanted; they follow. */

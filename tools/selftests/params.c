@@ -14,13 +14,16 @@
 /* A large object that is easily multiplied. */
 #define OBJECT	(5 * DEV_PAGE)
 
+/* Idle memory is counted here to the page: the background leaves it alone. */
 FIXTURE(heap)
 {
 	int fd;
+	long background;
 };
 
 FIXTURE_SETUP(heap)
 {
+	self->background = dev_background(0);
 	self->fd = dev_open();
 	ASSERT_LE(0, self->fd) TH_LOG("%s: %s", DEV_PATH, strerror(errno));
 	probe_begin();
@@ -29,6 +32,8 @@ FIXTURE_SETUP(heap)
 FIXTURE_TEARDOWN(heap)
 {
 	close(self->fd);
+	if (self->background > 0)
+		dev_background(self->background);
 }
 
 /* Touches each page of an object by pwrite(). */
@@ -463,6 +468,7 @@ TEST_F(heap, limit_of_a_mapping)
 FIXTURE(scavenge)
 {
 	int fd;
+	long background;
 	uint64_t addr;	/* an object, touched, with something live on both sides */
 };
 
@@ -470,6 +476,7 @@ enum { SCAV_PAGES = 64 };
 
 FIXTURE_SETUP(scavenge)
 {
+	self->background = dev_background(0);
 	self->fd = dev_open();
 	ASSERT_LE(0, self->fd) TH_LOG("%s: %s", DEV_PATH, strerror(errno));
 	ASSERT_NE(0, new_touched(self->fd, 6 * DEV_MIB));
@@ -481,6 +488,8 @@ FIXTURE_SETUP(scavenge)
 FIXTURE_TEARDOWN(scavenge)
 {
 	close(self->fd);
+	if (self->background > 0)
+		dev_background(self->background);
 }
 
 FIXTURE_VARIANT(scavenge)
