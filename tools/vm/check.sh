@@ -10,6 +10,7 @@ set -euo pipefail
 . "$VM/packages.sh"
 . "$VM/kernel.sh"
 . "$VM/module.sh"
+. "$VM/pagesize.sh"
 
 CHECK=$BUILD/check
 
@@ -78,6 +79,7 @@ tools_build_silently()
 	(BUILD=$CHECK/tools && tools_build && library_build && words_build) |
 		grep -v '^\[' || :
 	tool_compile "$CHECK/tools/device" "$TOP/tools/bench/device.c"
+	tool_compile "$CHECK/tools/locks" -I "$TOP/tools/selftests" "$TOP/tools/bench/locks.c"
 }
 
 run_kernel_doc()
@@ -176,11 +178,18 @@ for kernel in 6.1 6.12 kunit; do
 	[ "$kernel" = kunit ] ||
 		check "$KRELEASE: the benchmark's module builds" \
 			build_user "$kernel" tools/bench
+	check "$KRELEASE: the selftests' modules build" \
+		build_user "$kernel" tools/selftests/modules
 	[ "$kernel" != 6.12 ] ||
 		check "$KRELEASE: the example in Documentation builds" \
 			build_user 6.12 Documentation/example
 	[ "$kernel" != 6.1 ] || continue
 	check "$KRELEASE: sparse" build_silently "sparse-$kernel" C=2 CHECK=sparse
+done
+for size in 16 64; do
+	pagesize_use "$size"
+	check "$KRELEASE, arm64, pages of $size KiB: builds without warnings, W=1" \
+		pagesize_build "$CHECK/w1-${size}k" W=1
 done
 
 echo "$passed $failed" >"$CHECK/counts"

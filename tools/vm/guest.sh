@@ -9,18 +9,19 @@ GUEST_PACKAGES=(qemu-system-x86 busybox-static cpio gzip python3 gcc make
 		libc6-dev)
 
 # guest_make DIR MODE [NAME=VALUE]...: begin a guest in the empty directory DIR,
-# whose script is guest/MODE.sh; sets GUEST and GUEST_NONCE.  What it has of memory
-# and of devices may be changed before it runs: GUEST_MEMORY, GUEST_DEVICES.
+# whose script is guest/MODE.sh; sets GUEST and GUEST_NONCE.  What it has may be
+# changed before it runs: GUEST_CPUS, GUEST_MEMORY, GUEST_DEVICES.
 guest_make()
 {
 	local mode=$2
 
 	GUEST=$1
-	GUEST_MEMORY=1G
+	GUEST_CPUS=${GOALLOC_CPUS:-2}
+	GUEST_MEMORY=${GOALLOC_MEMORY:-1G}
 	GUEST_DEVICES=()
 	shift 2
 	rm -rf "$GUEST"
-	mkdir -p "$GUEST"/root/{bin,rig,selftests}
+	mkdir -p "$GUEST"/root/{bin,modules,rig,selftests}
 	GUEST_NONCE=$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')
 	cp /bin/busybox "$GUEST/root/bin/busybox"
 	ln -s busybox "$GUEST/root/bin/sh"
@@ -53,7 +54,7 @@ guest_qemu()
 	local append=$1
 	shift
 	exec qemu-system-x86_64 -machine pc -accel "${GOALLOC_ACCEL:-tcg,thread=multi}" \
-		-cpu max -smp "${GOALLOC_CPUS:-2}" -m "${GOALLOC_MEMORY:-$GUEST_MEMORY}" \
+		-cpu max -smp "$GUEST_CPUS" -m "$GUEST_MEMORY" \
 		-nodefaults -no-user-config -display none -no-reboot \
 		-kernel "$KIMAGE" -initrd "$GUEST/initramfs.gz" \
 		-append "console=ttyS0 panic=-1 no_timer_check tsc=reliable log_buf_len=8M $append" \

@@ -35,14 +35,15 @@ SPLAT = re.compile(
     r"|invoked oom-killer|\bpagealloc: (memory corruption|single bit)|nobody cared|module .* depends on")
 
 # Said by the kernel about any module like ours, by KUnit about slow cases, or
-# about a machine whose clock runs unevenly, as an emulated one's does.
+# about a machine whose clock runs unevenly, as an emulated one's does; an emulated
+# CPU that was offline comes back with an interrupt pending.
 KNOWN = re.compile(
     r"loading out-of-tree module taints kernel"
     r"|module verification failed: signature"
     r"|# \S+: Test should be marked slow"
     r"|hrtimer: interrupt took \d+ ns|perf: interrupt took too long"
     r"|clocksource: .*(watchdog|unstable|skew)|tsc: Marking TSC unstable"
-    r"|workqueue: \S+ hogged CPU|sched: .* replenish lagged")
+    r"|APIC: Stale IRR: |workqueue: \S+ hogged CPU|sched: .* replenish lagged")
 
 # What follows in a report that has been seen already.
 TRACE = re.compile(r"^\s*(\? )?\S+\+0x[0-9a-f]+/0x|^\s*$")

@@ -38,8 +38,10 @@ tool_build()
 		"$TOP"/tools/goallocctl/*.c
 }
 
-# selftests_build: the programs of tools/selftests, linked statically, those
-# whose name ends in 32 for 32 bits.  Sets SELFTESTS to their names.
+# selftests_build [NAME]...: these programs of tools/selftests or all, and those of
+# tools/selftests/machines, linked statically; those whose name ends in 32 for 32
+# bits.  Sets SELFTESTS to the names of the former, MACHINES to those of the latter.
+# shellcheck disable=SC2120 # test.sh has them
 selftests_build()
 {
 	local source name
@@ -48,14 +50,35 @@ selftests_build()
 	say "building the selftests"
 	mkdir -p "$BUILD/tools/selftests"
 	SELFTESTS=()
-	for source in "$TOP"/tools/selftests/*.c; do
-		[ -e "$source" ] || continue
+	MACHINES=()
+	for source in "$TOP"/tools/selftests/{,machines/}*.c; do
 		name=$(basename "$source" .c)
+		[ $# -eq 0 ] || [[ " $* " = *" $name "* ]] || continue
 		[[ $name != *32 ]] || packages_need libc6-dev-i386 "$(package_gcc32)"
 		logged "$BUILD/log/selftest-$name.log" \
 			selftest_compile "$BUILD/tools/selftests/$name" "$source"
-		SELFTESTS+=("$name")
+		if [[ $source = */machines/* ]]; then
+			MACHINES+=("$name")
+		else
+			SELFTESTS+=("$name")
+		fi
 	done
+}
+
+# selftest_modules_build: the modules that selftests load, for the module that was
+# built last.  Sets SELFTEST_MODULES.
+selftest_modules_build()
+{
+	local dir=$MODULE_DIR/tools/selftests/modules
+
+	# kbuild does not look whether the symbols they use have changed.
+	rm -rf "$dir"
+	mkdir -p "$dir"
+	cp -rsf "$TOP/tools/selftests/modules" "$MODULE_DIR/tools/selftests"
+	logged "$BUILD/log/selftest-modules-$KRELEASE.log" make -C "$KDIR" M="$dir" -j "$JOBS" \
+		KBUILD_EXTRA_SYMBOLS="$MODULE_DIR/Module.symvers" modules
+	# shellcheck disable=SC2034 # guests have them
+	SELFTEST_MODULES=("$dir"/*.ko)
 }
 
 # package_gcc32: what the compiler itself has for 32 bits.  gcc-multilib would
@@ -68,6 +91,7 @@ package_gcc32()
 tools_build()
 {
 	tool_build
+	# shellcheck disable=SC2119
 	selftests_build
 }
 

@@ -17,7 +17,7 @@ test_programs()
 		"$VM/guest/measure.c"
 	guest_make "$BUILD/programs" debian
 	# shellcheck disable=SC2034 # guest_qemu's
-	GUEST_MEMORY=2G GUEST_DEVICES=(
+	GUEST_MEMORY=${GOALLOC_MEMORY:-2G} GUEST_DEVICES=(
 		-drive "file=$ROOTFS,format=raw,if=none,id=root,snapshot=on"
 		-device "nvme,drive=root,serial=root")
 	guest_add . "$MODULE_DIR/goalloc.ko"

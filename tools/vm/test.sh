@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # make test: the suites on the KUnit kernel, the userspace selftests there and
-# on the stock kernels, then real programs on the latest of them.
+# on the stock kernels, those that want a machine of their own, then real programs.
 #
-# test.sh [SUITE]: with a suite's name (or a pattern), only that suite.
+# test.sh [SUITE]: with a suite's name (or a pattern), only that suite; with a
+# selftest's name only that one, on all of its kernels; "machines" are all that want
+# one of their own.
 # test.sh --programs: only the real programs.
 
 # shellcheck source-path=SCRIPTDIR
@@ -16,6 +18,7 @@ set -euo pipefail
 . "$VM/guest.sh"
 . "$VM/rootfs.sh"
 . "$VM/programs.sh"
+. "$VM/machines.sh"
 
 SUITE=${1:-}
 
@@ -95,6 +98,8 @@ guest_add_tools()
 
 	GUEST_PROGRAMS=()
 	[ -z "$SUITE" ] || return 0
+	selftest_modules_build
+	guest_add modules "${SELFTEST_MODULES[@]}"
 	guest_add bin "$BUILD/tools/goallocctl"
 	guest_add selftests/goallocctl "$TOP/tools/goallocctl/test.sh"
 	GUEST_PROGRAMS+=(goallocctl)
@@ -121,6 +126,7 @@ packages_need "${GUEST_PACKAGES[@]}"
 source_use
 SELFTESTS=()
 LIBTESTS=()
+MACHINES=()
 case $SUITE in
 --programs)
 	tool_build
@@ -135,12 +141,26 @@ case $SUITE in
 	test_kunit
 	test_stock 6.1
 	test_stock 6.12
+	test_machines
 	test_programs
+	counts "$BUILD/test"
+	;;
+machines)
+	rm -rf "$BUILD/test"
+	selftests_build
+	test_machines
 	counts "$BUILD/test"
 	;;
 *)
 	rm -rf "$BUILD/test"
-	test_kunit
+	selftests_build "$SUITE"
+	if [ ${#MACHINES[@]} -gt 0 ]; then
+		test_machines
+	elif [ ${#SELFTESTS[@]} -gt 0 ]; then
+		test_selftest "$SUITE"
+	else
+		test_kunit
+	fi
 	counts "$BUILD/test"
 	;;
 esac
