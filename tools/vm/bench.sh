@@ -3,9 +3,10 @@
 #
 # make bench: what goalloc costs, in instructions and bytes.
 #
-# bench.sh [6.1|6.12]...: on these of Debian's kernels, else on both.  The rows go
-# to $BUILD/bench/*.tsv.  A target that is missed is a row like any other; what
-# could not be measured is a failure.
+# bench.sh [6.1|6.12|locks]...: on these of Debian's kernels, and how long the heap
+# lock is held at most; else all.  The rows go to $BUILD/bench/*.tsv.  A target that
+# is missed is a row like any other; what could not be measured is a failure, and so
+# is a lock that is held for too long.
 #
 # QEMU counts: with -icount every instruction is a nanosecond of the guest's
 # time and a tick of its cycle counter.  That takes one CPU and no KVM, and
@@ -74,6 +75,34 @@ measure()
 	echo "$KRELEASE" >"$GUEST/release"
 }
 
+# measure_locks: with a module that looks at the clock whenever it takes the heap lock
+# and gives it up.
+measure_locks()
+{
+	local status=0
+
+	kernel_use 6.12
+	module_build 6.12-locks KCFLAGS=-DGOALLOC_LOCK_TIMES
+	selftest_modules_build
+	logged "$BUILD/log/bench-locks.log" tool_compile "$BUILD/tools/bench/locks" \
+		-I "$TOP/tools/selftests" "$TOP/tools/bench/locks.c"
+	guest_make "$BENCH/locks" locks
+	GUEST_DEVICES=(-icount 'shift=0,sleep=off')
+	guest_add . "$MODULE_DIR/goalloc.ko"
+	guest_add modules "${SELFTEST_MODULES[@]}"
+	guest_add bin "$BUILD/tools/bench/locks"
+	say "measuring how long the heap lock is held"
+	guest_run "${GOALLOC_TIMEOUT:-900}" progress "$APPEND"
+	"$VM/judge.py" --plain --nonce "$GUEST_NONCE" "$GUEST" locks >"$GUEST/judge.log" ||
+		status=$?
+	grep -a "$(printf '^lock\t')" "$GUEST/locks.tap" | tee "$BENCH/locks.tsv" | column -t -s "$(printf '\t')" || :
+	[ "$status" -eq 0 ] || {
+		cat "$GUEST/judge.log"
+		grep -h '^locks: ' "$GUEST/locks.tap" >&2 || :
+		die "a lock is held for too long, or could not be measured; logs are in $GUEST"
+	}
+}
+
 # machine: what ran, and on what.
 machine()
 {
@@ -86,7 +115,7 @@ machine()
 
 programs=({kernel,device,pages}-{first,second} churn)
 series=("$@")
-[ $# -gt 0 ] || series=(6.1 6.12)
+[ $# -gt 0 ] || series=(6.1 6.12 locks)
 rm -rf "$BENCH"
 packages_need "${GUEST_PACKAGES[@]}"
 say "building what measures"
@@ -95,8 +124,15 @@ logged "$BUILD/log/bench-device.log" \
 	tool_compile "$BUILD/tools/bench/device" "$TOP/tools/bench/device.c"
 mkdir -p "$BENCH"
 machine >"$BENCH/machine"
+kernels=()
 for kernel in "${series[@]}"; do
-	measure "$kernel"
+	if [ "$kernel" = locks ]; then
+		measure_locks
+	else
+		measure "$kernel"
+		kernels+=("$kernel")
+	fi
 done
-"$TOP/tools/bench/report.py" "$BENCH" "${series[@]}" | tee "$BENCH/table.txt"
+[ ${#kernels[@]} -gt 0 ] || exit 0
+"$TOP/tools/bench/report.py" "$BENCH" "${kernels[@]}" | tee "$BENCH/table.txt"
 say "rows are in $BENCH/rows.tsv, targets in $BENCH/targets.tsv, this in $BENCH/table.txt"
