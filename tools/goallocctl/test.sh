@@ -400,14 +400,19 @@ test_stat_ends()
 
 test_free()
 {
-	run 1 free --pid "$holder" 0xc000000000 0xc000000000 0xc000002001 0xd000000000 0 &&
+	local tiny
+
+	# Which page another CPU has set aside for it is not known.
+	tiny=$(awk -F, '/ bytes/ && ++n == 2 { print $1 }' "$dir/held")
+	run 1 free --pid "$holder" 0xc000000000 0xc000000000 "$(printf '%#x' $((tiny + 1)))" \
+		0xd000000000 0 &&
 		says "$out" '^0xc000000000 freed$' && says "$out" '^0 freed$' &&
 		is "$(wc -l <"$out")" 2 'freed' &&
 		says "$err" 'free 0xc000000000: freed already, EALREADY' &&
-		says "$err" 'free 0xc000002001: not the first byte.*EINVAL' &&
+		says "$err" "free ${tiny%?}[0-9a-f]: not the first byte.*EINVAL" &&
 		says "$err" 'free 0xd000000000: in no span in use, ENOENT' &&
 		is "$(wc -l <"$err")" 3 'refused' &&
-		run_json 1 free --json --pid "$holder" 0xc000000000 0xc000002000 &&
+		run_json 1 free --json --pid "$holder" 0xc000000000 "$tiny" &&
 		is "$(get addresses.0.errno)" EALREADY 'errno' &&
 		is "$(get addresses.1.freed)" true 'freed' &&
 		tell '-free a' && says "$dir/held" 'freed already'
