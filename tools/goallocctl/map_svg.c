@@ -197,8 +197,8 @@ static void write_title(struct drawing *d, const struct map_run *r)
 			bytes_text(r->pages * HEAP_PAGE), r->state == MAP_IDLE ?
 			"memory behind it" : "no memory behind it");
 	} else if (!s) {
-		fprintf(d->to, "%#" PRIx64 ": %s page%s in use, just changing", r->addr,
-			count_text(r->pages), r->pages == 1 ? "" : "s");
+		fprintf(d->to, "%#" PRIx64 ": %s page%s set aside by a CPU, or just changing",
+			r->addr, count_text(r->pages), r->pages == 1 ? "" : "s");
 	} else {
 		fprintf(d->to, "%#" PRIx64 ": span of %s page%s, class %s, ", s->addr,
 			count_text(s->pages), s->pages == 1 ? "" : "s", span_class_text(s));
@@ -361,7 +361,7 @@ static void legend_sort(struct legend *l, unsigned int sort)
 	else if (sort == SORT_EXACT)
 		snprintf(label, sizeof(label), "exact classes: %s", of);
 	else if (sort == SORT_UNKNOWN)
-		snprintf(label, sizeof(label), "just changing: %s", of);
+		snprintf(label, sizeof(label), "set aside: %s", of);
 	else if (!sort)
 		snprintf(label, sizeof(label), "large objects: %s", of);
 	else

@@ -64,7 +64,7 @@ static const struct {
 	[BAND_32K]	= { "to 32 KiB", 208, 'd' },
 	[BAND_LARGE]	= { "large", 170, 'l' },
 	[BAND_EXACT]	= { "exact classes", 252, 'e' },
-	[BAND_UNKNOWN]	= { "just changing", 245, 'u' },
+	[BAND_UNKNOWN]	= { "set aside", 245, 'u' },
 };
 
 #define GRAY	240
