@@ -453,7 +453,7 @@ test_classes()
 
 test_spans()
 {
-	run 0 spans --heap "$id" && silent "$err" && says "$out" '^ +0xc0000[0-9a-f]+ +384 large ' &&
+	run 0 spans --heap "$id" && silent "$err" && says "$out" '^ +0xc00[0-9a-f]+ +384 large ' &&
 		run 0 spans --heap "$id" --class large && is "$(grep -c '^ *0xc0' "$out")" 1 'spans' &&
 		run 0 spans --heap "$id" --state full && says "$out" ' full$' &&
 		run_json 0 spans --heap "$id" --json --sort pages -n 1 &&
@@ -536,7 +536,7 @@ test_svg()
 {
 	run 0 map --heap "$id" --svg "$dir/heap.svg" && says "$out" 'drawn into' &&
 		svg_is_whole "$dir/heap.svg" && says "$dir/heap.svg" 'large objects: 3\.0 MiB' &&
-		says "$dir/heap.svg" '<title>0xc0000[0-9a-f]+: span of 384 pages, class large' &&
+		says "$dir/heap.svg" '<title>0xc00[0-9a-f]+: span of 384 pages, class large' &&
 		run 0 map --heap "$id" --svg - --row 1024 && svg_is_whole "$out"
 }
 

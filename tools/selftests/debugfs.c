@@ -241,7 +241,7 @@ static void check_table(struct __test_metadata *_metadata, const char *name, cha
 		for (word = strtok_r(line, " \t", &inner); word;
 		     word = strtok_r(NULL, " \t", &inner)) {
 			if (!rows) {
-				EXPECT_TRUE(isalpha((unsigned char)word[0]))
+				EXPECT_TRUE(isalnum((unsigned char)word[0]))
 					TH_LOG("%s, column %s", name, word);
 			}
 			have++;

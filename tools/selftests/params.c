@@ -543,6 +543,9 @@ TEST_F(scavenge, amount)
 	EXPECT_EQ(0, dev_scavenge(self->fd, GOALLOC_NO_LIMIT));
 }
 
+/* So much no CPU sets aside: freed, it is the heap's at once. */
+#define HOLE	(20 * DEV_PAGE)
+
 /* Idle pages here and there, given back one by one: from the highest down. */
 TEST_F(heap, scavenged_from_the_top)
 {
@@ -551,7 +554,7 @@ TEST_F(heap, scavenged_from_the_top)
 
 	ASSERT_NE(0, kept);
 	for (i = 0; i < 12; i++) {
-		addrs[i] = new_touched(self->fd, i == 5 ? 9 * DEV_MIB : OBJECT);
+		addrs[i] = new_touched(self->fd, i == 5 ? 9 * DEV_MIB : HOLE);
 		ASSERT_NE(0, addrs[i]);
 		ASSERT_TRUE(!i || addrs[i - 1] < addrs[i]);
 	}
@@ -559,23 +562,23 @@ TEST_F(heap, scavenged_from_the_top)
 		ASSERT_EQ(0, dev_free(self->fd, addrs[i]));
 	for (left = 10; left >= 0; left -= 4) {
 		/* Two of the holes at a time, of which the lower holds the rest. */
-		EXPECT_EQ(2 * OBJECT - DEV_PAGE, dev_scavenge(self->fd, 2 * OBJECT - DEV_PAGE));
-		EXPECT_EQ((left - 2) / 2 * OBJECT + DEV_PAGE, idle(self->fd));
+		EXPECT_EQ(2 * HOLE - DEV_PAGE, dev_scavenge(self->fd, 2 * HOLE - DEV_PAGE));
+		EXPECT_EQ((left - 2) / 2 * HOLE + DEV_PAGE, idle(self->fd));
 		EXPECT_EQ(DEV_PAGE, dev_scavenge(self->fd, DEV_PAGE));
 	}
 	EXPECT_EQ(0, idle(self->fd));
 	/* Which ones they were is seen by who still has memory when used again. */
 	for (i = 0; i < 12; i += 2)
-		ASSERT_EQ(addrs[i], dev_new(self->fd, OBJECT));
+		ASSERT_EQ(addrs[i], dev_new(self->fd, HOLE));
 	for (i = 0; i < 12; i += 2)
-		ASSERT_TRUE(touch(self->fd, addrs[i], OBJECT));
+		ASSERT_TRUE(touch(self->fd, addrs[i], HOLE));
 	for (i = 0; i < 12; i += 2)
 		ASSERT_EQ(0, dev_free(self->fd, addrs[i]));
-	EXPECT_EQ(3 * OBJECT, dev_scavenge(self->fd, 3 * OBJECT));
+	EXPECT_EQ(3 * HOLE, dev_scavenge(self->fd, 3 * HOLE));
 	for (i = 0; i < 12; i += 2)
-		ASSERT_EQ(addrs[i], dev_new(self->fd, OBJECT));
+		ASSERT_EQ(addrs[i], dev_new(self->fd, HOLE));
 	for (i = 0; i < 12; i += 2)
-		for (k = 0; k < 5; k++)
+		for (k = 0; k < (int)(HOLE / DEV_PAGE); k++)
 			EXPECT_EQ(i < 6, (uint64_t)lseek(self->fd, addrs[i] + k * DEV_PAGE,
 							 SEEK_DATA) == addrs[i] + k * DEV_PAGE);
 }

@@ -653,6 +653,9 @@ TEST_F_TIMEOUT(stale, spliced_in_a_race, 60)
 	EXPECT_EQ(0, dev_backed(self->fd));
 }
 
+/* An object whose place it has again when it is freed: no CPU sets so much aside. */
+#define RACE_BYTES	(16 * DEV_PAGE)
+
 /*
  * A fault that began while the object lived may end after it was freed: it must
  * not leave the page behind in a page table.
@@ -665,7 +668,7 @@ static void *touch_all_the_time(void *arg)
 		int i;
 
 		for (i = 0; i < 64; i++)
-			if (probe_read((char *)race->slots[0] + dev_random(&state) % (5 * DEV_PAGE),
+			if (probe_read((char *)race->slots[0] + dev_random(&state) % RACE_BYTES,
 				       NULL))
 				note(&race->buses);
 			else
@@ -676,7 +679,7 @@ static void *touch_all_the_time(void *arg)
 
 TEST_F_TIMEOUT(stale, freed_while_touched, 60)
 {
-	uint64_t entries[10], addr;
+	uint64_t entries[RACE_BYTES / 4096], addr;
 	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), i;
 	pthread_t threads[3];
 
@@ -684,7 +687,7 @@ TEST_F_TIMEOUT(stale, freed_while_touched, 60)
 	race = calloc(1, sizeof(*race));
 	race->fd = self->fd;
 	ASSERT_NE(MAP_FAILED, dev_map_heap(self->fd));
-	addr = dev_new(self->fd, 5 * DEV_PAGE);
+	addr = dev_new(self->fd, RACE_BYTES);
 	ASSERT_NE(0, addr);
 	race->slots[0] = addr;
 	race->until = dev_seconds() + 3;
@@ -695,9 +698,9 @@ TEST_F_TIMEOUT(stale, freed_while_touched, 60)
 		ASSERT_EQ(0, dev_free(self->fd, addr));
 		ASSERT_EQ(sizeof(entries), pread(pagemap, entries, sizeof(entries),
 						 addr / 4096 * sizeof(*entries)));
-		for (i = 0; i < 10; i++)
+		for (i = 0; i < (int)(RACE_BYTES / 4096); i++)
 			race->wrong += entries[i] >> 62 != 0;
-		ASSERT_EQ(addr, dev_new(self->fd, 5 * DEV_PAGE));
+		ASSERT_EQ(addr, dev_new(self->fd, RACE_BYTES));
 	}
 	for (i = 0; i < 3; i++)
 		pthread_join(threads[i], NULL);
