@@ -10,6 +10,8 @@
  * mheap_seed repeats a run.
  */
 #include <kunit/test.h>
+#include <linux/bitops.h>
+#include <linux/cpu.h>
 #include <linux/goalloc.h>
 #include <linux/ktime.h>
 #include <linux/module.h>
@@ -18,7 +20,9 @@
 #include <linux/random.h>
 
 #include "../goalloc/malloc.h"
+#include "../goalloc/scavenge.h"
 #include "heap_kunit.h"
+#include "sparse_kunit.h"
 
 #define SPANS		120
 #define SPAN_OPS	1500
@@ -369,6 +373,446 @@ static void mheap_leaks(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, (u64)atomic64_read(&goalloc_spanmap.bytes), leaves);
 }
 
+/* Page caches: the tests stay on one CPU, so that they know whose is used. */
+static int cache_pin(struct kunit *test, u32 nth)
+{
+	int cpu = cpumask_nth(nth, cpu_online_mask);
+
+	KUNIT_ASSERT_EQ(test, set_cpus_allowed_ptr(current, cpumask_of(cpu)), 0);
+	return cpu;
+}
+
+static u32 cache_pages(struct goalloc_heap *heap, int cpu)
+{
+	return hweight64(per_cpu_ptr(heap->mcache, cpu)->pages.set.pages);
+}
+
+/*
+ * Spans of so many pages in a heap without any. @free: how many come without
+ * the heap lock once the first one has made this CPU set 64 pages aside.
+ */
+static const struct cache_row {
+	const char *what;
+	enum goalloc_backing backing;
+	u32 npages;
+	u32 free;
+} cache_rows[] = {
+	{ "kernel heap, 1 page", BACKING_LINEAR, 1, 63 },
+	{ "kernel heap, 2 pages", BACKING_LINEAR, 2, 31 },
+	{ "kernel heap, 3 pages", BACKING_LINEAR, 3, 20 },
+	{ "kernel heap, 8 pages", BACKING_LINEAR, 8, 7 },
+	{ "kernel heap, 15 pages", BACKING_LINEAR, 15, 3 },
+	{ "kernel heap, 16 pages", BACKING_LINEAR, 16, 0 },
+	{ "file heap, 1 page", BACKING_SPARSE, 1, 63 },
+	{ "file heap, 5 pages", BACKING_SPARSE, 5, 11 },
+	{ "file heap, 7 pages", BACKING_SPARSE, 7, 8 },
+	{ "file heap, 15 pages", BACKING_SPARSE, 15, 3 },
+	{ "file heap, 16 pages", BACKING_SPARSE, 16, 0 },
+	{ "file heap, 17 pages", BACKING_SPARSE, 17, 0 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(cache, cache_rows, what);
+
+static void mheap_cache_locks(struct kunit *test)
+{
+	const struct cache_row *row = test->param_value;
+	struct goalloc_heap *heap = heap_kunit_create(test, row->backing, 0);
+	int cpu = cache_pin(test, 0);
+	struct mspan *s[64], *last;
+	u64 locks;
+
+	/* On larger pages file heaps have no page caches. */
+	if (!heap->page_caches)
+		kunit_skip(test, "no page caches");
+	s[0] = new_span(heap, row->npages, 1);
+	KUNIT_ASSERT_NOT_NULL(test, s[0]);
+	for (u32 i = 1; i <= row->free; i++) {
+		locks = heap->locks;
+		s[i] = new_span(heap, row->npages, 1);
+		KUNIT_ASSERT_NOT_NULL(test, s[i]);
+		KUNIT_EXPECT_EQ_MSG(test, heap->locks, locks, "span %u", i);
+		KUNIT_EXPECT_EQ(test, s[i]->start_addr, s[i - 1]->start_addr +
+				row->npages * GOALLOC_PAGE_SIZE);
+		KUNIT_EXPECT_EQ(test, mheap_pages_in_use(heap), (i + 1) * row->npages);
+	}
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), row->npages > PAGE_CACHE_RUN_MAX ? 0 :
+			PAGE_CACHE_PAGES - (row->free + 1) * row->npages);
+	/* The next one takes it: for 64 more, or for itself. */
+	locks = heap->locks;
+	last = new_span(heap, row->npages, 1);
+	KUNIT_ASSERT_NOT_NULL(test, last);
+	KUNIT_EXPECT_EQ(test, heap->locks, locks + 1);
+	KUNIT_EXPECT_EQ(test, last->start_addr, GOALLOC_HEAP_BASE + GOALLOC_PAGE_SIZE *
+			(row->npages > PAGE_CACHE_RUN_MAX ? (row->free + 1) * row->npages :
+			 PAGE_CACHE_PAGES));
+	heap_kunit_check(test, heap, 0);
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), 0);
+	mheap_return_span(last);
+	for (u32 i = 0; i <= row->free; i++)
+		mheap_return_span(s[i]);
+	heap_kunit_check(test, heap, 0);
+}
+
+/* Aligned runs, and heaps that have no page caches, do without them. */
+static void mheap_cache_unused(struct kunit *test)
+{
+	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_SPARSE, 0);
+	int cpu = cache_pin(test, 0);
+	struct mspan *s;
+
+	s = new_span(heap, 1, 4);
+	KUNIT_ASSERT_NOT_NULL(test, s);
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), 0);
+	heap->page_caches = false;
+	s = new_span(heap, 1, 1);
+	KUNIT_ASSERT_NOT_NULL(test, s);
+	KUNIT_EXPECT_EQ(test, s->start_addr, GOALLOC_HEAP_BASE + GOALLOC_PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), 0);
+	heap_kunit_check(test, heap, 0);
+}
+
+/* In the pages set aside each knows if it has memory: by a pattern of 64 bits. */
+static const u64 cache_touched[] = {
+	0, ~0ULL, 0x5555555555555555ULL, 0xffff0000ffff0000ULL, 0x8000000000000001ULL,
+	0x7ffffffffffffffeULL, 0x0123456789abcdefULL,
+};
+
+static void mheap_cache_scavenged(struct kunit *test)
+{
+	int cpu = cache_pin(test, 0);
+
+	for (u32 row = 0; row < ARRAY_SIZE(cache_touched); row++) {
+		struct goalloc_heap *heap = heap_kunit_create(test, BACKING_SPARSE, 0);
+		u64 touched = cache_touched[row], released;
+		u32 backed = hweight64(touched);
+		struct mspan *s[64];
+
+		if (!heap->page_caches)
+			kunit_skip(test, "no page caches");
+		for (u32 i = 0; i < 64; i++) {
+			s[i] = new_span(heap, 1, 1);
+			KUNIT_ASSERT_NOT_NULL(test, s[i]);
+			KUNIT_EXPECT_EQ(test, s[i]->needzero, 0);
+			if (touched & BIT_ULL(i))
+				KUNIT_ASSERT_EQ(test, sparse_kunit_touch(heap, s[i]->start_addr,
+									 1), 1);
+		}
+		for (u32 i = 0; i < 64; i++)
+			mheap_return_span(s[i]);
+		KUNIT_EXPECT_EQ(test, heap->pages_idle, backed);
+		released = PALLOC_CHUNK_PAGES - backed;
+		KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), released);
+
+		/* What is set aside counts as before, but is not to be given back. */
+		for (u32 i = 0; i < 64; i++) {
+			bool has = touched & BIT_ULL(i);
+
+			s[i] = new_span(heap, 1, 1);
+			KUNIT_ASSERT_NOT_NULL(test, s[i]);
+			KUNIT_EXPECT_EQ(test, s[i]->start_addr, goalloc_page_addr(i));
+			KUNIT_EXPECT_EQ_MSG(test, s[i]->needzero, has, "page %u", i);
+			released -= !has;
+			KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), released);
+			KUNIT_EXPECT_EQ(test, heap->pages_idle, 0);
+		}
+		for (u32 i = 0; i < 64; i++)
+			mheap_return_span(s[i]);
+		/* Half of them taken again, the rest goes back as it was. */
+		for (u32 i = 0; i < 32; i++) {
+			s[i] = new_span(heap, 1, 1);
+			KUNIT_ASSERT_NOT_NULL(test, s[i]);
+		}
+		KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), 32);
+		mheap_flush_page_caches(heap);
+		KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), 0);
+		KUNIT_EXPECT_EQ(test, heap->pages_idle, hweight64(touched >> 32));
+		heap_kunit_check(test, heap, 0);
+		for (u32 i = 0; i < 32; i++)
+			mheap_return_span(s[i]);
+		KUNIT_EXPECT_EQ(test, heap->pages_idle, backed);
+		heap_kunit_check(test, heap, 0);
+		heap_kunit_end(test, heap);
+	}
+}
+
+static void cache_stop_failing(void *unused)
+{
+	goalloc_fail_nth(0);
+}
+
+/*
+ * A CPU has pages set aside that have no block; others put blocks behind them.
+ * No memory for the first span, so that the half has blocks of 16 pages.
+ */
+static void mheap_cache_block(struct kunit *test)
+{
+	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_LINEAR, 0);
+	int cpu = cache_pin(test, 0);
+	u64 released = PALLOC_CHUNK_PAGES;
+	struct mspan *s[6];
+
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, cache_stop_failing, NULL), 0);
+	/* Its tables first. */
+	s[0] = new_span(heap, PALLOC_HALF_PAGES, 1);
+	KUNIT_ASSERT_NOT_NULL(test, s[0]);
+	released -= PALLOC_HALF_PAGES;
+	goalloc_fail_run(2, 5);
+	KUNIT_EXPECT_NULL(test, new_span(heap, 1, 1));
+	KUNIT_EXPECT_EQ(test, goalloc_fail_left(), 0);
+	goalloc_fail_nth(0);
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), 63);
+	KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), released);
+
+	/* The first block: a page in the allocator, one in the span, 14 set aside. */
+	s[1] = new_span(heap, 1, 1);
+	KUNIT_ASSERT_NOT_NULL(test, s[1]);
+	KUNIT_EXPECT_EQ(test, s[1]->start_addr, goalloc_page_addr(PALLOC_HALF_PAGES + 1));
+	released -= 16;
+	KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), released);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), SZ_2M + SZ_128K);
+	/* Not in the first block any more, nor over its end. */
+	s[2] = new_span(heap, 15, 1);
+	KUNIT_ASSERT_NOT_NULL(test, s[2]);
+	KUNIT_EXPECT_EQ(test, s[2]->start_addr, goalloc_page_addr(PALLOC_HALF_PAGES + 16));
+	released -= 16;
+	KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), released);
+	s[3] = new_span(heap, 14, 1);
+	KUNIT_ASSERT_NOT_NULL(test, s[3]);
+	KUNIT_EXPECT_EQ(test, s[3]->start_addr, goalloc_page_addr(PALLOC_HALF_PAGES + 2));
+	KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), released);
+	/* A block that none of them is in. */
+	s[4] = new_span(heap, 16, 1);
+	KUNIT_ASSERT_NOT_NULL(test, s[4]);
+	KUNIT_EXPECT_EQ(test, s[4]->start_addr,
+			goalloc_page_addr(PALLOC_HALF_PAGES + PAGE_CACHE_PAGES));
+	released -= 16;
+	KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), released);
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), 64 - 1 - 1 - 15 - 14);
+	/* The block was left with one page set aside: that is backed, too. */
+	s[5] = new_span(heap, 1, 1);
+	KUNIT_ASSERT_NOT_NULL(test, s[5]);
+	KUNIT_EXPECT_EQ(test, s[5]->start_addr, goalloc_page_addr(PALLOC_HALF_PAGES + 31));
+	KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), released);
+	mheap_flush_page_caches(heap);
+	KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), released);
+	KUNIT_EXPECT_EQ(test, heap->pages_idle, 0);
+	heap_kunit_check(test, heap, 0);
+	for (u32 i = 0; i < ARRAY_SIZE(s); i++)
+		mheap_return_span(s[i]);
+	KUNIT_EXPECT_EQ(test, heap->pages_idle, PALLOC_HALF_PAGES + 3 * 16);
+	heap_kunit_check(test, heap, 0);
+	scavenge(heap, GOALLOC_NO_LIMIT, SCAVENGE_REQUEST);
+	KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), heap->pages_sys);
+	heap_kunit_check(test, heap, 0);
+}
+
+/* A sparse heap on this CPU, all of whose first 64 pages are backed and set aside. */
+static struct goalloc_heap *cache_full(struct kunit *test)
+{
+	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_SPARSE, 0);
+	struct mspan *s = new_span(heap, 64, 1);
+
+	if (!heap->page_caches)
+		kunit_skip(test, "no page caches");
+	KUNIT_ASSERT_NOT_NULL(test, s);
+	for (u32 i = 0; i < 64; i++)
+		KUNIT_ASSERT_EQ(test, sparse_kunit_touch(heap, goalloc_page_addr(i), 1), 1);
+	mheap_return_span(s);
+	s = new_span(heap, 1, 1);
+	KUNIT_ASSERT_NOT_NULL(test, s);
+	mheap_return_span(s);
+	return heap;
+}
+
+/* Who wants so many bytes finds what is idle; who wants all, what is set aside too. */
+static void mheap_cache_scavenge(struct kunit *test)
+{
+	int cpu = cache_pin(test, 0);
+	struct goalloc_heap *heap = cache_full(test);
+
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), 63);
+	KUNIT_EXPECT_EQ(test, heap->pages_idle, 1);
+	KUNIT_EXPECT_EQ(test, scavenge(heap, GOALLOC_NO_LIMIT - 1, SCAVENGE_REQUEST),
+			GOALLOC_PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), 63);
+	KUNIT_EXPECT_EQ(test, scavenge(heap, GOALLOC_NO_LIMIT, SCAVENGE_REQUEST),
+			63 * GOALLOC_PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), 0);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), 0);
+	heap_kunit_check(test, heap, 0);
+}
+
+/* Without address space for more what others have set aside is not lost. */
+static void mheap_cache_others(struct kunit *test)
+{
+	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_SPARSE, 0);
+	int cpu = cache_pin(test, 0);
+	u64 last = GOALLOC_HEAP_END - PALLOC_CHUNK_SIZE;
+	struct mspan *s[3];
+
+	if (num_online_cpus() < 2 || !heap->page_caches)
+		kunit_skip(test, "needs two CPUs with page caches");
+	heap->cur_arena = last;
+	s[0] = new_span(heap, 2, 1);
+	KUNIT_ASSERT_NOT_NULL(test, s[0]);
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), 62);
+	cache_pin(test, 1);
+	s[1] = new_span(heap, PALLOC_CHUNK_PAGES - 64, 1);
+	KUNIT_ASSERT_NOT_NULL(test, s[1]);
+	s[2] = new_span(heap, 62, 1);
+	KUNIT_ASSERT_NOT_NULL(test, s[2]);
+	KUNIT_EXPECT_EQ(test, s[2]->start_addr, last + 2 * GOALLOC_PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), 0);
+	KUNIT_EXPECT_EQ(test, mheap_pages_in_use(heap), PALLOC_CHUNK_PAGES);
+	KUNIT_EXPECT_NULL(test, new_span(heap, 1, 1));
+	for (u32 i = 0; i < ARRAY_SIZE(s); i++)
+		mheap_return_span(s[i]);
+	KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), PALLOC_CHUNK_PAGES);
+}
+
+static void cache_cpu_back(void *cpu)
+{
+	add_cpu((long)cpu);
+}
+
+/* A CPU goes: what it has set aside comes back, and only that. */
+static void mheap_cache_cpu_dead(struct kunit *test)
+{
+	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_LINEAR, 0), *other;
+	struct mspan *s[2], *t;
+	int cpu, cpu0;
+
+	if (!IS_ENABLED(CONFIG_HOTPLUG_CPU) || num_online_cpus() < 2)
+		kunit_skip(test, "needs a CPU that can go");
+	other = heap_kunit_create(test, BACKING_LINEAR, 0);
+	cpu = cache_pin(test, 1);
+	s[1] = new_span(heap, 1, 1);
+	t = new_span(other, 3, 1);
+	cpu0 = cache_pin(test, 0);
+	s[0] = new_span(heap, 1, 1);
+	KUNIT_ASSERT_NOT_NULL(test, s[0]);
+	KUNIT_ASSERT_NOT_NULL(test, s[1]);
+	KUNIT_ASSERT_NOT_NULL(test, t);
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), 63);
+	KUNIT_EXPECT_EQ(test, cache_pages(other, cpu), 61);
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu0), 63);
+
+	if (remove_cpu(cpu))
+		kunit_skip(test, "the CPU cannot go");
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, cache_cpu_back,
+							(void *)(long)cpu), 0);
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), 0);
+	KUNIT_EXPECT_EQ(test, cache_pages(other, cpu), 0);
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu0), 63);
+	KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), PALLOC_HALF_PAGES);
+	/* Its pages are the lowest that are free. */
+	KUNIT_EXPECT_EQ(test, heap->pages.search_addr, GOALLOC_HEAP_BASE + GOALLOC_PAGE_SIZE);
+	heap_kunit_check(test, heap, 0);
+	heap_kunit_check(test, other, 0);
+	mheap_return_span(s[1]);
+	kunit_release_action(test, cache_cpu_back, (void *)(long)cpu);
+	KUNIT_ASSERT_TRUE(test, cpu_online(cpu));
+	cache_pin(test, 1);
+	s[1] = new_span(heap, 1, 1);
+	KUNIT_ASSERT_NOT_NULL(test, s[1]);
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), 63);
+	heap_kunit_check(test, heap, 0);
+}
+
+/*
+ * All CPUs make and return spans, most of them short, each page with a byte of
+ * its own in it; somebody flushes and gives back.
+ */
+#define CACHE_SPANS	24
+#define CACHE_OPS	1000
+
+struct cache_work {
+	struct goalloc_heap *heap;
+	atomic_t left;		/* who still works */
+};
+
+static bool cache_write(struct goalloc_heap *heap, struct mspan *s, u8 byte)
+{
+	if (heap->backing == BACKING_SPARSE)
+		return sparse_kunit_touch(heap, s->start_addr, byte) == 1;
+	*(u8 *)s->base = byte;
+	return true;
+}
+
+static bool cache_is(struct goalloc_heap *heap, struct mspan *s, u8 byte)
+{
+	u8 is = 0;
+
+	if (heap->backing == BACKING_SPARSE)
+		return sparse_kunit_move(heap, s->start_addr, &is, 1, false) == 1 && is == byte;
+	return *(u8 *)s->base == byte;
+}
+
+static void cache_crew(struct crew *crew, u32 who)
+{
+	struct cache_work *w = crew->arg;
+	struct mspan *s[CACHE_SPANS] = {};
+	struct rnd_state rnd;
+
+	prandom_seed_state(&rnd, mheap_seed + who);
+	for (u32 op = 0; who ? op < CACHE_OPS : atomic_read(&w->left); op++) {
+		u32 r = prandom_u32_state(&rnd), i = (r >> 8) % CACHE_SPANS;
+
+		cond_resched();
+		if (READ_ONCE(crew->stop))
+			break;
+		if (!who) {
+			if (r & 1)
+				mheap_flush_page_caches(w->heap);
+			else
+				scavenge(w->heap, r & 2 ? GOALLOC_NO_LIMIT : SZ_64K,
+					 SCAVENGE_REQUEST);
+			schedule_timeout_uninterruptible(1);
+			continue;
+		}
+		if (s[i]) {
+			if (!cache_is(w->heap, s[i], who * CACHE_SPANS + i))
+				atomic_inc(&crew->bad);
+			mheap_return_span(s[i]);
+			s[i] = NULL;
+			continue;
+		}
+		s[i] = new_span(w->heap, 1 + (r >> 16) % (r & 7 ? 6 : 40), 1);
+		if (!s[i] || !cache_write(w->heap, s[i], who * CACHE_SPANS + i))
+			atomic_inc(&crew->bad);
+	}
+	for (u32 i = 0; i < CACHE_SPANS; i++)
+		if (s[i])
+			mheap_return_span(s[i]);
+	if (who)
+		atomic_dec(&w->left);
+}
+
+static void mheap_cache_threads(struct kunit *test)
+{
+	static const enum goalloc_backing backings[] = { BACKING_SPARSE, BACKING_LINEAR };
+	struct crew *crew = kunit_kzalloc(test, sizeof(*crew), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, crew);
+	for (u32 round = 0; round < 4; round++) {
+		struct cache_work w = {
+			.heap = heap_kunit_create(test, backings[round % 2], 0),
+			.left = ATOMIC_INIT(4),
+		};
+
+		crew_run(test, crew, 5, 0, cache_crew, &w);
+		heap_kunit_check(test, w.heap, 0);
+		KUNIT_EXPECT_EQ(test, mheap_pages_in_use(w.heap), 0);
+		KUNIT_EXPECT_EQ(test, mheap_pages_released(w.heap) + w.heap->pages_idle,
+				w.heap->pages_sys);
+		scavenge(w.heap, GOALLOC_NO_LIMIT, SCAVENGE_REQUEST);
+		KUNIT_EXPECT_EQ(test, atomic64_read(&w.heap->backed), 0);
+		KUNIT_EXPECT_EQ(test, mheap_pages_released(w.heap), w.heap->pages_sys);
+		heap_kunit_check(test, w.heap, 0);
+		heap_kunit_end(test, w.heap);
+	}
+}
+
 static struct kunit_case mheap_cases[] = {
 	KUNIT_CASE(mheap_params),
 	KUNIT_CASE(mheap_growth),
@@ -378,6 +822,14 @@ static struct kunit_case mheap_cases[] = {
 	KUNIT_CASE_SLOW(mheap_huge),
 	KUNIT_CASE(mheap_space_end),
 	KUNIT_CASE(mheap_leaks),
+	KUNIT_CASE_PARAM(mheap_cache_locks, cache_gen_params),
+	KUNIT_CASE(mheap_cache_unused),
+	KUNIT_CASE(mheap_cache_scavenged),
+	KUNIT_CASE(mheap_cache_block),
+	KUNIT_CASE(mheap_cache_scavenge),
+	KUNIT_CASE(mheap_cache_others),
+	KUNIT_CASE_SLOW(mheap_cache_cpu_dead),
+	KUNIT_CASE_SLOW(mheap_cache_threads),
 	{}
 };
 
