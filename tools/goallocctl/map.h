@@ -23,7 +23,7 @@ enum map_state { MAP_INUSE, MAP_IDLE, MAP_RELEASED };
  * @pages: how many
  * @state: in a span, free with memory behind them, free without
  * @backed: whether there is memory behind them
- * @span: of pages in use the span, or NULL if it is not known
+ * @span: of pages in use the span, else NULL
  */
 struct map_run {
 	uint64_t addr;
@@ -68,7 +68,6 @@ enum map_band {
 	BAND_32K,
 	BAND_LARGE,
 	BAND_EXACT,
-	BAND_UNKNOWN,
 	NUM_BANDS,
 };
 

@@ -26,8 +26,7 @@
 /* One for each size class, and the others. */
 #define SORT_TINY	GOALLOC_BY_SIZE_MAX
 #define SORT_EXACT	(SORT_TINY + 1)
-#define SORT_UNKNOWN	(SORT_EXACT + 1)
-#define NUM_SORTS	(SORT_UNKNOWN + 1)
+#define NUM_SORTS	(SORT_EXACT + 1)
 
 /**
  * struct drawing - the picture
@@ -51,8 +50,6 @@ struct drawing {
 
 static unsigned int sort_of(const struct span_row *s)
 {
-	if (!s)
-		return SORT_UNKNOWN;
 	if (s->tiny)
 		return SORT_TINY;
 	return span_is_exact(s) ? SORT_EXACT : s->spanclass >> 1;
@@ -92,8 +89,6 @@ static void sort_color(FILE *to, unsigned int sort, bool pale)
 		write_color(to, 330, 0.75, pale ? 0.88 : 0.52);
 	else if (sort == SORT_EXACT)
 		write_color(to, 25, 0.35, pale ? 0.82 : 0.32);
-	else if (sort == SORT_UNKNOWN)
-		write_color(to, 0, 0, pale ? 0.8 : 0.5);
 	else
 		write_color(to, 225 - 217.0 * (sort - 1) / (GOALLOC_BY_SIZE_MAX - 2), 0.72, light);
 }
@@ -196,9 +191,6 @@ static void write_title(struct drawing *d, const struct map_run *r)
 			count_text(r->pages), r->pages == 1 ? "" : "s",
 			bytes_text(r->pages * HEAP_PAGE), r->state == MAP_IDLE ?
 			"memory behind it" : "no memory behind it");
-	} else if (!s) {
-		fprintf(d->to, "%#" PRIx64 ": %s page%s set aside by a CPU, or just changing",
-			r->addr, count_text(r->pages), r->pages == 1 ? "" : "s");
 	} else {
 		fprintf(d->to, "%#" PRIx64 ": span of %s page%s, class %s, ", s->addr,
 			count_text(s->pages), s->pages == 1 ? "" : "s", span_class_text(s));
@@ -218,7 +210,7 @@ static void write_title(struct drawing *d, const struct map_run *r)
 static void draw_run(struct drawing *d, const struct map_run *r, uint64_t first, double width)
 {
 	double x = page_x(d, first % d->row_pages);
-	unsigned int sort = sort_of(r->span);
+	unsigned int sort;
 	double live = 1;
 	char class[8];
 
@@ -227,7 +219,8 @@ static void draw_run(struct drawing *d, const struct map_run *r, uint64_t first,
 	if (r->state != MAP_INUSE) {
 		write_rect(d, r->state == MAP_IDLE ? "f" : "r", x, width, 0, BAR);
 	} else {
-		if (r->span && !span_is_large(r->span) && r->span->slots)
+		sort = sort_of(r->span);
+		if (!span_is_large(r->span) && r->span->slots)
 			live = (double)r->span->live / r->span->slots;
 		if (!r->backed)
 			live = 0;
@@ -302,13 +295,13 @@ static void count_row(struct drawing *d, uint64_t row, uint64_t skipped)
 
 static void count_piece(struct drawing *d, const struct map_run *r, uint64_t first, uint64_t last)
 {
-	unsigned int sort = sort_of(r->span);
+	unsigned int sort;
 
 	if (r->state != MAP_INUSE)
 		return;
+	sort = sort_of(r->span);
 	d->pages[sort] += last - first;
-	if (r->span)
-		d->sizes[sort] = r->span->size;
+	d->sizes[sort] = r->span->size;
 }
 
 static void draw_row(struct drawing *d, uint64_t row, uint64_t skipped)
@@ -360,8 +353,6 @@ static void legend_sort(struct legend *l, unsigned int sort)
 		snprintf(label, sizeof(label), "tiny blocks: %s", of);
 	else if (sort == SORT_EXACT)
 		snprintf(label, sizeof(label), "exact classes: %s", of);
-	else if (sort == SORT_UNKNOWN)
-		snprintf(label, sizeof(label), "set aside: %s", of);
 	else if (!sort)
 		snprintf(label, sizeof(label), "large objects: %s", of);
 	else

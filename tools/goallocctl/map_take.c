@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A heap's pages, made of debugfs's tables spans and pages. These are not of
- * the same moment: what pages says decides, and a span it does not know of is
- * left out. Without pages, spans and the file's SEEK_DATA tell the same.
+ * the same moment: a page is in use if both say so. Without pages, spans and
+ * the file's SEEK_DATA tell the same.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -112,14 +112,20 @@ static void add(struct map *map, const struct map_run *run)
 		map->runs[map->n++] = *run;
 }
 
-/* Cuts a run of pages in use where spans begin and end. */
+/*
+ * Cuts a run of pages in use where spans begin and end. What lies between is free,
+ * as the books have it: a CPU has set it aside for its next spans.
+ */
 static void add_inuse(struct map *map, const struct page_run *r, size_t *next)
 {
 	uint64_t addr = r->addr, end = r->addr + r->pages * HEAP_PAGE;
 
 	while (addr < end) {
 		const struct span_row *s = NULL;
-		struct map_run run = { .addr = addr, .state = MAP_INUSE, .backed = r->backed };
+		struct map_run run = {
+			.addr = addr, .backed = r->backed,
+			.state = r->backed ? MAP_IDLE : MAP_RELEASED,
+		};
 		uint64_t until = end, behind;
 
 		for (; *next < map->num_spans; ++*next) {
@@ -130,6 +136,7 @@ static void add_inuse(struct map *map, const struct page_run *r, size_t *next)
 		}
 		if (*next < map->num_spans && s->addr <= addr) {
 			run.span = s;
+			run.state = MAP_INUSE;
 			until = behind < end ? behind : end;
 		} else if (*next < map->num_spans && s->addr < end) {
 			until = s->addr;
@@ -216,8 +223,6 @@ void map_end(struct map *map)
 
 enum map_band map_band(const struct span_row *s)
 {
-	if (!s)
-		return BAND_UNKNOWN;
 	if (s->tiny)
 		return BAND_TINY;
 	if (span_is_exact(s))

@@ -64,7 +64,6 @@ static const struct {
 	[BAND_32K]	= { "to 32 KiB", 208, 'd' },
 	[BAND_LARGE]	= { "large", 170, 'l' },
 	[BAND_EXACT]	= { "exact classes", 252, 'e' },
-	[BAND_UNKNOWN]	= { "set aside", 245, 'u' },
 };
 
 #define GRAY	240
@@ -98,7 +97,7 @@ static void add_pages(struct cell *c, const struct map_run *r, double pages)
 	case MAP_INUSE:
 		break;
 	}
-	if (r->span && !span_is_large(r->span))
+	if (!span_is_large(r->span))
 		live = (double)r->span->live * r->span->size / (r->span->pages * HEAP_PAGE);
 	c->pages[map_band(r->span)] += pages;
 	c->live += pages * live;
