@@ -280,73 +280,82 @@ static int linear_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
 /* Frees a block by its granule's entry. */
 static void linear_free(struct goalloc_heap *heap, void *entry, u32 pages)
 {
-	unsigned long base = (unsigned long)granule_base(entry), addr;
+	unsigned long base = (unsigned long)granule_base(entry), i;
 
 	spanmap_put(base);
 	if (granule_is_split(entry))
-		for (addr = base; addr < base + ((u64)pages << GOALLOC_PAGE_SHIFT); addr += PAGE_SIZE)
-			free_page(addr);
+		for (i = 0; i < BIT(linear_order(pages)); i++)
+			free_page(base + i * PAGE_SIZE);
 	else
 		free_pages(base, linear_order(pages));
 	mheap_count(&heap->backed, -((s64)pages << GOALLOC_PAGE_SHIFT));
 }
 
 /**
- * linear_release - gives a block back (Go: sysUnused)
+ * linear_release - gives blocks back (Go: sysUnused)
  * @heap: a linear heap
- * @addr: heap address of the block, whose pages the caller has taken from the
- *	page allocator
+ * @addr: heap address of the first, within half a chunk
+ * @npages: heap pages of all, which the caller has taken from the page allocator
+ *
+ * Others may make the blocks of the half shorter meanwhile, so which there are is
+ * seen once.
  *
  * Context: task; no lock held.
  */
-void linear_release(struct goalloc_heap *heap, u64 addr)
+void linear_release(struct goalloc_heap *heap, u64 addr, u32 npages)
 {
 	struct goalloc_chunk *c = mheap_chunk(heap, addr);
-	u32 g, pages = linear_block(c, addr, &g);
+	u32 g = goalloc_chunk_page(addr) / GOALLOC_GRANULE_PAGES, i, pages;
+	void *blocks[GOALLOC_CHUNK_GRANULES / 2];
 	unsigned long flags;
-	void *base;
 
+	npages /= GOALLOC_GRANULE_PAGES;
 	flags = mheap_lock(heap);
-	base = c->granule[g];
-	WRITE_ONCE(c->granule[g], NULL);
+	pages = c->palloc.block_pages[goalloc_chunk_page(addr) / PALLOC_HALF_PAGES];
+	for (i = 0; i < npages; i++) {
+		blocks[i] = c->granule[g + i];
+		WRITE_ONCE(c->granule[g + i], NULL);
+	}
 	mheap_unlock(heap, flags);
-	linear_free(heap, base, pages);
+	for (i = 0; i < npages; i++)
+		if (blocks[i])
+			linear_free(heap, blocks[i], pages);
 }
 
 /**
- * linear_released - a block was given back and its pages are free again
+ * linear_released - pages are free again
  * @heap: a linear heap
- * @addr: heap address of the block
+ * @addr: heap address of the first
+ * @npages: how many
  *
- * A half chunk that is free and has no memory left forgets how long its blocks
- * were: the next ones may be larger, or a mapped span may come.
+ * A half chunk that is free and has no memory forgets how long its blocks were: the
+ * next ones may be larger, or a mapped span may come.
  *
  * Context: the heap lock held.
  */
-void linear_released(struct goalloc_heap *heap, u64 addr)
+void linear_released(struct goalloc_heap *heap, u64 addr, u64 npages)
 {
-	struct goalloc_chunk *c = mheap_chunk(heap, addr);
-	u32 half = goalloc_chunk_page(addr) / PALLOC_HALF_PAGES;
+	u64 end = addr + (npages << GOALLOC_PAGE_SHIFT);
 
 	lockdep_assert_held(&heap->lock);
-	if (!linear_half_backed(c, half) &&
-	    !palloc_bits_popcount(&c->palloc.data.alloc, half * PALLOC_HALF_PAGES,
-				  PALLOC_HALF_PAGES))
-		pagealloc_set_block(&heap->pages, addr, 0);
+	for (; addr < end; addr = (addr | (SZ_2M - 1)) + 1) {
+		struct goalloc_chunk *c = mheap_chunk(heap, addr);
+		u32 half = goalloc_chunk_page(addr) / PALLOC_HALF_PAGES;
+
+		if (c->palloc.block_pages[half] && !linear_half_backed(c, half) &&
+		    !palloc_bits_popcount(&c->palloc.data.alloc, half * PALLOC_HALF_PAGES,
+					  PALLOC_HALF_PAGES))
+			pagealloc_set_block(&heap->pages, addr, 0);
+	}
 }
 
 /* A mapped span has pages of its own: the blocks behind its run go back. */
 static void mapped_release_blocks(struct goalloc_heap *heap, struct mspan *s)
 {
-	u64 addr = s->start_addr, end = addr + mspan_bytes(s);
+	u64 addr, end = s->start_addr + mspan_bytes(s);
 
-	while (addr < end) {
-		struct goalloc_chunk *c = mheap_chunk(heap, addr);
-		u32 g, pages = linear_block(c, addr, &g);
-
-		if (pages && READ_ONCE(c->granule[g]))
-			linear_release(heap, addr);
-		addr += (u64)(pages ?: PALLOC_HALF_PAGES) << GOALLOC_PAGE_SHIFT;
+	for (addr = s->start_addr; addr < end; addr += PALLOC_HALF_PAGES << GOALLOC_PAGE_SHIFT) {
+		linear_release(heap, addr, PALLOC_HALF_PAGES);
 		cond_resched();
 	}
 }
@@ -407,21 +416,21 @@ int backing_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
 }
 
 /**
- * backing_is_backed - has a linear page a block behind it
+ * backing_block - the memory of the block that a linear page lies in
  * @heap: a linear heap
  * @addr: heap address
  *
  * Context: the heap lock held, so that a block that comes just now either is
  * seen or will clear the scavenged bits itself.
- * Return: true if so.
+ * Return: where the block begins to the kernel, or NULL if it has no memory.
  */
-bool backing_is_backed(struct goalloc_heap *heap, u64 addr)
+void *backing_block(struct goalloc_heap *heap, u64 addr)
 {
 	struct goalloc_chunk *c = mheap_chunk(heap, addr);
 	u32 g;
 
 	lockdep_assert_held(&heap->lock);
-	return linear_block(c, addr, &g) && READ_ONCE(c->granule[g]);
+	return linear_block(c, addr, &g) ? granule_base(READ_ONCE(c->granule[g])) : NULL;
 }
 
 /**
@@ -517,6 +526,7 @@ void backing_destroy(struct goalloc_heap *heap)
 							  PALLOC_HALF_PAGES];
 			void *base = c->granule[g];
 
+			c->granule[g] = NULL;
 			if (base)
 				linear_free(heap, base, pages);
 		}

@@ -58,12 +58,12 @@ int backing_module_init(void);
 void backing_module_exit(void);
 
 int backing_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp);
-bool backing_is_backed(struct goalloc_heap *heap, u64 addr);
+void *backing_block(struct goalloc_heap *heap, u64 addr);
 int backing_map_span(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp);
 void backing_unmap_span(struct goalloc_heap *heap, struct mspan *s);
 void backing_decommit(struct goalloc_heap *heap, struct mspan *s);
-void linear_release(struct goalloc_heap *heap, u64 addr);
-void linear_released(struct goalloc_heap *heap, u64 addr);
+void linear_release(struct goalloc_heap *heap, u64 addr, u32 npages);
+void linear_released(struct goalloc_heap *heap, u64 addr, u64 npages);
 void backing_destroy(struct goalloc_heap *heap);
 
 struct mspan *span_of_mapped(unsigned long addr);

@@ -4,10 +4,10 @@
  * map of it.
  */
 #include <linux/capability.h>
-#include <linux/ctype.h>
 #include <linux/init.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
+#include <linux/overflow.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
 
@@ -33,25 +33,43 @@ static const struct kernel_param_ops goalloc_panic_on_fault_ops = {
 	.get	= param_get_bool,
 };
 
+/* Bytes: memparse() would take what does not fit into 64 bits as well. */
+static int goalloc_parse_bytes(const char *val, u64 *bytes)
+{
+	size_t len = strspn(val, "0123456789");
+	char digits[24], *end;
+	int ret;
+
+	if (len >= sizeof(digits))
+		return -EINVAL;
+	strscpy(digits, val, len + 1);
+	ret = kstrtou64(digits, 10, bytes);
+	if (ret)
+		return -EINVAL;
+	/* Of "1" the suffix makes what it multiplies by. */
+	digits[0] = '1';
+	digits[1] = val[len];
+	digits[2] = '\0';
+	if (!sysfs_streq(val + len, "") && (!val[len + 1] || sysfs_streq(val + len + 1, ""))) {
+		u64 unit = memparse(digits, &end);
+
+		return *end || check_mul_overflow(*bytes, unit, bytes) ? -EINVAL : 0;
+	}
+	return sysfs_streq(val + len, "") ? 0 : -EINVAL;
+}
+
 /* Limits of all heaps together: bytes, with a suffix if liked, or "none". */
 static int goalloc_set_limit(const char *val, const struct kernel_param *kp)
 {
 	u64 value = GOALLOC_NO_LIMIT;
-	char *end;
 
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
-	if (!sysfs_streq(val, "none")) {
-		if (!isdigit(*val))
-			return -EINVAL;
-		value = memparse(val, &end);
-		if (!sysfs_streq(end, ""))
-			return -EINVAL;
-	}
+	if (!sysfs_streq(val, "none") && goalloc_parse_bytes(val, &value))
+		return -EINVAL;
 	WRITE_ONCE(*(u64 *)kp->arg, value);
 	/* The soft one is for the background to come to; see scavenge_make_room(). */
-	if (goalloc_wq)
-		scavenge_kick(1);
+	scavenge_now();
 	return 0;
 }
 
@@ -72,8 +90,8 @@ static int goalloc_set_scavenge_percent(const char *val, const struct kernel_par
 {
 	int ret = capable(CAP_SYS_ADMIN) ? param_set_uint_minmax(val, kp, 0, 100) : -EPERM;
 
-	if (!ret && goalloc_wq)
-		scavenge_kick(1);
+	if (!ret)
+		scavenge_now();
 	return ret;
 }
 

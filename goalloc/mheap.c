@@ -6,9 +6,12 @@
 #include <linux/ktime.h>
 #include <linux/list.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
+#include <linux/nodemask.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/topology.h>
 
 #include "backing.h"
 #include "class.h"
@@ -22,7 +25,7 @@
 #include "sweep.h"
 
 /* Pages that are freed, or added to the heap, under one taking of the lock. */
-#define MHEAP_PIECE_PAGES	(16 * PALLOC_CHUNK_PAGES)
+#define MHEAP_PIECE_PAGES	(8 * PALLOC_CHUNK_PAGES)
 
 /* A span of more pages is returned where that may take its time. */
 #define MHEAP_INLINE_PAGES	PALLOC_CHUNK_PAGES
@@ -32,6 +35,9 @@
 
 /* Chunks that leave the heap before an RCU grace period is waited for. */
 #define MHEAP_GONE_CHUNKS	16384
+
+/* Sets of pages on other nodes that a page cache passes by. */
+#define MHEAP_FAR_SETS		3
 
 /* Protects the list of heaps and their ids. */
 DEFINE_MUTEX(goalloc_heaps_mutex);
@@ -387,13 +393,19 @@ static void mheap_add_gap(struct goalloc_heap *heap, u32 chunk)
 	heap->gap_first = min(heap->gap_first, chunk / GOALLOC_L2_CHUNKS);
 }
 
-static void mheap_del_gap(struct goalloc_heap *heap, u32 chunk)
+/* Address space that is nobody's is about to be somebody's. */
+static void mheap_del_gaps(struct goalloc_heap *heap, u32 chunk, u32 n)
 {
-	struct goalloc_arena_l2 *l2 = mheap_l2(heap, chunk);
+	heap->ngaps -= n;
+	while (n) {
+		struct goalloc_arena_l2 *l2 = mheap_l2(heap, chunk);
+		u32 i = chunk % GOALLOC_L2_CHUNKS, some = min_t(u32, n, GOALLOC_L2_CHUNKS - i);
 
-	__clear_bit(chunk % GOALLOC_L2_CHUNKS, l2->gaps);
-	l2->ngaps--;
-	heap->ngaps--;
+		bitmap_clear(l2->gaps, i, some);
+		l2->ngaps -= some;
+		chunk += some;
+		n -= some;
+	}
 }
 
 /*
@@ -402,34 +414,39 @@ static void mheap_del_gap(struct goalloc_heap *heap, u32 chunk)
  */
 static u64 mheap_take_gap(struct goalloc_heap *heap, u32 n)
 {
-	u32 tries = MHEAP_GAP_TRIES, l1, begin, end;
+	u32 tries = MHEAP_GAP_TRIES, base = 0, len = 0, l1;
 
-	if (n > GOALLOC_L2_CHUNKS || n > heap->ngaps)
+	if (n > heap->ngaps)
 		return 0;
-	for (l1 = heap->gap_first; l1 < GOALLOC_ARENA_L1; l1++) {
+	for (l1 = heap->gap_first; l1 < GOALLOC_ARENA_L1 && tries; l1++) {
 		const struct goalloc_arena_l2 *l2 = heap->arenas[l1];
+		u32 begin, end = 0;
 
 		if (!l2 || !l2->ngaps) {
+			len = 0;
 			if (l1 == heap->gap_first)
 				heap->gap_first++;
 			continue;
 		}
-		end = 0;
-		while (tries) {
+		for (; tries; tries--) {
 			begin = find_next_bit(l2->gaps, GOALLOC_L2_CHUNKS, end);
+			/* What reached the end of the entry before goes on here, or not. */
+			if (begin || !len) {
+				base = l1 * GOALLOC_L2_CHUNKS + begin;
+				len = 0;
+			}
 			if (begin == GOALLOC_L2_CHUNKS)
 				break;
-			tries--;
 			end = find_next_zero_bit(l2->gaps, GOALLOC_L2_CHUNKS, begin);
-			if (end - begin < n)
-				continue;
-			begin += l1 * GOALLOC_L2_CHUNKS;
-			for (end = begin; end < begin + n; end++)
-				mheap_del_gap(heap, end);
-			return goalloc_chunk_base(begin);
+			len += end - begin;
+			if (len >= n) {
+				mheap_del_gaps(heap, base, n);
+				return goalloc_chunk_base(base);
+			}
+			if (end == GOALLOC_L2_CHUNKS)
+				break;
+			len = 0;
 		}
-		if (!tries)
-			break;
 	}
 	return 0;
 }
@@ -459,7 +476,7 @@ static void mheap_lower_end(struct goalloc_heap *heap)
 
 		if (!l2 || !test_bit(last % GOALLOC_L2_CHUNKS, l2->gaps))
 			break;
-		mheap_del_gap(heap, last);
+		mheap_del_gaps(heap, last, 1);
 		heap->cur_arena -= PALLOC_CHUNK_SIZE;
 	}
 }
@@ -484,78 +501,65 @@ static void mheap_unreserve(struct goalloc_heap *heap, u64 base, u64 n)
 	mheap_unlock(heap, flags);
 }
 
-/* Enters a table where there is none yet; returns it if it was not needed. */
-static struct goalloc_arena *mheap_enter_arena(struct goalloc_arena_l2 *l2, u32 ai,
-					       struct goalloc_arena *arena)
+/* Makes the table of the 8 GiB that an address lies in, if there is none. */
+static bool mheap_build_l2(struct goalloc_heap *heap, u64 addr, gfp_t gfp)
 {
-	if (arena && !l2->arenas[ai]) {
-		WRITE_ONCE(l2->arenas[ai], arena);
-		return NULL;
-	}
-	return arena;
+	struct goalloc_arena_l2 **l2p = &heap->arenas[goalloc_arena_index(addr) >>
+						      GOALLOC_ARENA_L2_BITS];
+	struct goalloc_arena_l2 *l2;
+
+	if (READ_ONCE(*l2p))
+		return true;
+	l2 = persistentalloc(heap, &heap->gc_bytes, sizeof(*l2), gfp);
+	if (!l2)
+		return false;
+	if (cmpxchg(l2p, NULL, l2))
+		persistentfree(&heap->gc_bytes, l2, sizeof(*l2));
+	return true;
 }
 
 /*
- * Makes the tables above a chunk, and its own, in address space that the caller
- * has reserved. Tables with nothing in them may be given back by others all the
+ * Makes a chunk's arena and its table, in address space that the caller has
+ * reserved. Tables with nothing in them may be given back by others all the
  * while, so what is missing is seen under the lock, made without it, and entered
  * with it, all at once.
  */
 static struct goalloc_chunk *mheap_build_chunk(struct goalloc_heap *heap, u64 addr, gfp_t gfp)
 {
-	u32 ai = goalloc_arena_index(addr), l1 = ai >> GOALLOC_ARENA_L2_BITS;
+	struct goalloc_arena_l2 *l2 = mheap_l2(heap, goalloc_chunk_index(addr));
+	struct goalloc_arena **ap = &l2->arenas[goalloc_arena_index(addr) &
+						(GOALLOC_ARENA_L2 - 1)];
 	u32 i = goalloc_chunk_index(addr) & (GOALLOC_ARENA_CHUNKS - 1);
+	struct goalloc_chunk *c, *new = fixalloc_chunk(heap, gfp);
 	struct goalloc_arena *arena = NULL;
-	struct goalloc_arena_l2 *l2 = NULL;
-	struct goalloc_chunk *c = NULL, *new = NULL;
 	unsigned long flags;
 
-	ai &= GOALLOC_ARENA_L2 - 1;
+	if (!new)
+		return NULL;
 	for (;;) {
-		bool no_l2, no_arena;
-
+		c = NULL;
 		flags = mheap_lock(heap);
-		if (l2 && !heap->arenas[l1]) {
-			WRITE_ONCE(heap->arenas[l1], l2);
-			l2 = NULL;
+		if (!*ap && arena) {
+			/* Readers must not see it before its zeroes; nor the chunk. */
+			smp_store_release(ap, arena);
+			arena = NULL;
 		}
-		no_l2 = !heap->arenas[l1];
-		if (!no_l2)
-			arena = mheap_enter_arena(heap->arenas[l1], ai, arena);
-		no_arena = no_l2 || !heap->arenas[l1]->arenas[ai];
-		if (!no_arena) {
-			struct goalloc_chunk **cp = &heap->arenas[l1]->arenas[ai]->chunks[i];
-
-			/* One that a growth which failed has left. */
-			c = *cp;
-			if (!c && new) {
+		if (*ap) {
+			/* There may be one that a growth which failed has left. */
+			c = (*ap)->chunks[i];
+			if (!c) {
 				c = new;
 				new = NULL;
-				/* Readers must not see the chunk before its zeroes. */
-				smp_store_release(cp, c);
+				smp_store_release(&(*ap)->chunks[i], c);
 			}
 		}
 		mheap_unlock(heap, flags);
 		if (c)
 			break;
-		if (no_l2 && !l2) {
-			l2 = persistentalloc(heap, &heap->gc_bytes, sizeof(*l2), gfp);
-			if (!l2)
-				break;
-		}
-		if (no_arena && !arena) {
-			arena = persistentalloc(heap, &heap->gc_bytes, sizeof(*arena), gfp);
-			if (!arena)
-				break;
-		}
-		if (!new) {
-			new = fixalloc_chunk(heap, gfp);
-			if (!new)
-				break;
-		}
+		arena = persistentalloc(heap, &heap->gc_bytes, sizeof(*arena), gfp);
+		if (!arena)
+			break;
 	}
-	if (l2)
-		persistentfree(&heap->gc_bytes, l2, sizeof(*l2));
 	if (arena)
 		persistentfree(&heap->gc_bytes, arena, sizeof(*arena));
 	if (new)
@@ -574,20 +578,29 @@ static bool mheap_grow(struct goalloc_heap *heap, u64 npages, gfp_t gfp)
 	u64 n = DIV_ROUND_UP(npages, PALLOC_CHUNK_PAGES);
 	u64 base = mheap_reserve(heap, n), addr, i, left;
 	unsigned long flags;
+	bool tables;
 
 	if (!base)
 		return false;
-	for (i = 0; i < n; i++) {
+	/* First the tables that can say what is a gap. */
+	tables = mheap_build_l2(heap, base + ((n - 1) << PALLOC_CHUNK_SHIFT), gfp);
+	for (i = 0; i < n && tables; i += GOALLOC_L2_CHUNKS)
+		tables = mheap_build_l2(heap, base + (i << PALLOC_CHUNK_SHIFT), gfp);
+	for (i = 0; i < n && tables; i++) {
 		struct goalloc_chunk *c;
 
 		addr = base + (i << PALLOC_CHUNK_SHIFT);
 		c = mheap_build_chunk(heap, addr, gfp);
-		if (!c || pagealloc_prepare(&heap->pages, addr, &c->palloc, gfp))
+		if (!c || pagealloc_prepare(&heap->pages, addr, &c->palloc,
+					    (gfp & FIXALLOC_GFP) | __GFP_NOWARN))
 			break;
 		if (gfpflags_allow_blocking(gfp)) {
 			cond_resched();
-			if (fatal_signal_pending(current))
+			/* Who is killed does not wait for much, but has what is made. */
+			if (i + 1 < n && fatal_signal_pending(current)) {
+				i++;
 				break;
+			}
 		}
 	}
 	if (i < n)
@@ -606,6 +619,8 @@ static bool mheap_grow(struct goalloc_heap *heap, u64 npages, gfp_t gfp)
 		mheap_unlock(heap, flags);
 		left -= piece;
 		addr += piece << PALLOC_CHUNK_SHIFT;
+		if (left)
+			cond_resched();
 	}
 	if (i == n)
 		return true;
@@ -672,6 +687,9 @@ static void mheap_free_chunk(struct goalloc_heap *heap, struct goalloc_chunk *c)
 		persistentfree(&heap->gc_bytes, (void *)c->spans,
 			       PALLOC_CHUNK_PAGES * sizeof(*c->spans));
 		sparse_free_chunk_pages(heap, c);
+	} else {
+		WARN_ON_ONCE(memchr_inv(c->granule, 0,
+					GOALLOC_CHUNK_GRANULES * sizeof(*c->granule)));
 	}
 	fixalloc_chunk_free(heap, c);
 }
@@ -734,7 +752,7 @@ static void linear_mark_scavenged(struct goalloc_heap *heap, u64 addr, u64 npage
 		u64 pages = mheap_chunk(heap, addr)->palloc.block_pages[half] ?: PALLOC_HALF_PAGES;
 		u64 next = min(end, (addr | ((pages << GOALLOC_PAGE_SHIFT) - 1)) + 1);
 
-		if (!backing_is_backed(heap, addr))
+		if (!backing_block(heap, addr))
 			pagealloc_set_scavenged(&heap->pages, addr,
 						(next - addr) >> GOALLOC_PAGE_SHIFT);
 		addr = next;
@@ -758,10 +776,15 @@ static void mheap_give_run(struct goalloc_heap *heap, u64 addr, u64 npages)
 		atomic64_add(pagealloc_count_scavenged(&heap->pages, addr, n),
 			     &heap->pages_released);
 		pagealloc_free(&heap->pages, addr, n);
+		if (heap->backing == BACKING_LINEAR)
+			linear_released(heap, addr, n);
 		mheap_range_changed(heap, addr, n);
 		mheap_unlock(heap, flags);
 		npages -= n;
 		addr += n << GOALLOC_PAGE_SHIFT;
+		/* Long ones are only returned where that may sleep. */
+		if (npages)
+			cond_resched();
 	}
 	scavenge_wake(heap);
 }
@@ -799,9 +822,8 @@ static void mheap_uncharge(struct goalloc_heap *heap, u64 npages)
 /* Pages are in a span now; @scav of them count as released until here. */
 static void mheap_use_pages(struct goalloc_heap *heap, u64 npages, u64 scav)
 {
-	/* In this order: readmemstats() wants released pages to be idle. */
 	atomic64_sub(scav, &heap->pages_released);
-	smp_mb__after_atomic();
+	smp_mb__after_atomic(); /* for readmemstats() released pages are idle */
 	atomic64_add(npages, &heap->pages_in_use);
 }
 
@@ -828,7 +850,7 @@ static void page_cache_refresh(struct goalloc_heap *heap, struct page_cache *pc)
 	for (i = 0; i < PAGE_CACHE_PAGES && pc->set.scavenged; i += GOALLOC_GRANULE_PAGES) {
 		u64 addr = pc->set.base + ((u64)i << GOALLOC_PAGE_SHIFT);
 
-		if (backing_is_backed(heap, addr))
+		if (backing_block(heap, addr))
 			atomic64_sub(page_cache_back(pc, addr, GOALLOC_GRANULE_PAGES),
 				     &heap->pages_released);
 	}
@@ -847,6 +869,8 @@ static void mheap_flush_page_cache(struct goalloc_heap *heap, struct page_cache 
 		if (heap->backing == BACKING_LINEAR)
 			page_cache_refresh(heap, pc);
 		pagealloc_give_set(&heap->pages, &pc->set);
+		if (heap->backing == BACKING_LINEAR)
+			linear_released(heap, pc->set.base, 1);
 		mheap_chunk_changed(heap, mheap_chunk(heap, pc->set.base), pc->set.base);
 		mheap_unlock(heap, inner);
 		pc->set = (struct pagealloc_set) {};
@@ -894,20 +918,61 @@ void mheap_back_cached(struct goalloc_heap *heap, u64 addr, u32 npages)
 	}
 }
 
+/* Is the memory behind a page of this CPU's node, or will it be when it comes? */
+static bool linear_is_near(struct goalloc_heap *heap, u64 addr)
+{
+	const void *base = backing_block(heap, addr);
+
+	return !base || page_to_nid(virt_to_page(base)) == numa_mem_id();
+}
+
+/*
+ * Pages for a cache, the lowest there are. With several nodes the lowest of a few
+ * sets whose memory is near; on one node nothing of this is looked at. The heap
+ * lock is held.
+ */
+static bool mheap_take_set(struct goalloc_heap *heap, struct pagealloc_set *set)
+{
+	struct pagealloc_set far[MHEAP_FAR_SETS];
+	bool found = pagealloc_take_set(&heap->pages, set);
+	u32 n = 0;
+
+	if (nr_online_nodes == 1 || heap->backing == BACKING_SPARSE)
+		return found;
+	while (found && n < MHEAP_FAR_SETS && !linear_is_near(heap, set->base)) {
+		far[n++] = *set;
+		found = pagealloc_take_set(&heap->pages, set);
+	}
+	/* None near: the lowest after all. */
+	if (n && (!found || !linear_is_near(heap, set->base))) {
+		if (found)
+			pagealloc_give_set(&heap->pages, set);
+		*set = far[0];
+		far[0] = far[--n];
+		found = true;
+	}
+	while (n)
+		pagealloc_give_set(&heap->pages, &far[--n]);
+	return found;
+}
+
 /* A short run, of the pages this CPU has set aside (Go: mheap.allocSpan). */
 static u64 mheap_take_cached(struct goalloc_heap *heap, u64 npages, u64 *scav)
 {
 	bool linear = heap->backing == BACKING_LINEAR;
-	struct page_cache *pc = &raw_cpu_ptr(heap->mcache)->pages;
 	unsigned long flags, inner;
 	u32 n = 0, block = PAGE_CACHE_PAGES;
+	struct page_cache *pc;
 	u64 addr = 0;
 
-	/* Which CPU's it is does not matter, only that it is locked. */
-	raw_spin_lock_irqsave(&pc->lock, flags);
+	/* Of the CPU that this runs on, so that it is none that is dead. */
+	local_irq_save(flags);
+	pc = &this_cpu_ptr(heap->mcache)->pages;
+	raw_spin_lock(&pc->lock);
 	if (!pc->set.pages) {
 		inner = mheap_lock(heap);
-		if (pagealloc_take_set(&heap->pages, &pc->set)) {
+		heap->refills++;
+		if (mheap_take_set(heap, &pc->set)) {
 			if (linear)
 				linear_wall(heap, pc->set.base);
 			mheap_chunk_changed(heap, mheap_chunk(heap, pc->set.base), pc->set.base);
@@ -927,7 +992,8 @@ static u64 mheap_take_cached(struct goalloc_heap *heap, u64 npages, u64 *scav)
 	*scav = n;
 	if (addr)
 		mheap_use_pages(heap, npages, n);
-	raw_spin_unlock_irqrestore(&pc->lock, flags);
+	raw_spin_unlock(&pc->lock);
+	local_irq_restore(flags);
 	return addr;
 }
 
@@ -977,6 +1043,7 @@ static u64 mheap_take_long(struct goalloc_heap *heap, struct mspan *s, u64 npage
 		*scav += x;
 		s->npages += n;
 		mheap_unlock(heap, flags);
+		cond_resched();
 		flags = mheap_lock(heap);
 	}
 	mheap_unlock(heap, flags);
@@ -987,7 +1054,7 @@ static u64 mheap_take_long(struct goalloc_heap *heap, struct mspan *s, u64 npage
 static struct mspan *mheap_try_span(struct goalloc_heap *heap, u64 npages, u64 align_pages,
 				    u8 spc, u64 elemsize, bool vmapped, gfp_t gfp)
 {
-	bool linear = heap->backing == BACKING_LINEAR, flushed = false;
+	bool linear = heap->backing == BACKING_LINEAR, flushed = false, ok;
 	u64 run = npages, addr, scav = 0;
 	struct mspan *s;
 	int ret;
@@ -998,7 +1065,13 @@ static struct mspan *mheap_try_span(struct goalloc_heap *heap, u64 npages, u64 a
 	s = fixalloc_mspan(heap, spc, gfp);
 	if (!s)
 		return NULL;
-	if (!mheap_charge(heap, run)) {
+	ok = mheap_charge(heap, run);
+	if (!ok && gfpflags_allow_blocking(gfp)) {
+		/* What classes keep in reserve may be what is missing. */
+		mcentral_release_empty(heap);
+		ok = mheap_charge(heap, run);
+	}
+	if (!ok) {
 		fixalloc_mspan_free_now(heap, s);
 		return NULL;
 	}
@@ -1236,6 +1309,8 @@ static struct goalloc_heap *heap_create(const struct goalloc_heap_params *params
 	if (IS_ENABLED(CONFIG_FAULT_INJECTION))
 		heap->pages.fail_node = mheap_fail_node;
 	init_waitqueue_head(&heap->limit_wait);
+	heap->bg_next = jiffies;
+	heap->scav_below = GOALLOC_HEAP_END;
 	sweep_init(heap);
 	if (mcache_init(heap, own)) {
 		mheap_count(&heap->other_bytes, -(s64)sizeof(*heap));
@@ -1435,6 +1510,18 @@ static int mheap_cpu_dead(unsigned int cpu)
 	return 0;
 }
 
+/* Parameters can still be set, and would let the background scavenger run. */
+static void mheap_end_wq(void)
+{
+	struct workqueue_struct *wq = goalloc_wq;
+
+	kernel_param_lock(THIS_MODULE);
+	WRITE_ONCE(goalloc_wq, NULL);
+	kernel_param_unlock(THIS_MODULE);
+	cancel_delayed_work_sync(&goalloc_bgscavenge);
+	destroy_workqueue(wq);
+}
+
 /**
  * mheap_module_init - makes what all heaps share, and heap 0
  *
@@ -1465,10 +1552,9 @@ int mheap_module_init(void)
 	return 0;
 
 err_cpuhp:
-	cancel_delayed_work_sync(&goalloc_bgscavenge);
 	cpuhp_remove_state_nocalls(cpuhp_state);
 err_wq:
-	destroy_workqueue(goalloc_wq);
+	mheap_end_wq();
 	return ret;
 }
 
@@ -1480,7 +1566,6 @@ err_wq:
 void mheap_module_exit(void)
 {
 	mheap_destroy(goalloc_kernel_heap, false);
-	cancel_delayed_work_sync(&goalloc_bgscavenge);
 	cpuhp_remove_state_nocalls(cpuhp_state);
-	destroy_workqueue(goalloc_wq);
+	mheap_end_wq();
 }

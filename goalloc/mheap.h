@@ -231,6 +231,11 @@ enum goalloc_scavenge_cause {
  * @users: those who give memory back, and the heap itself
  * @unused: the last of them is gone
  * @scav_pass: the last search for the emptiest heap that found it
+ * @refills: how often a page cache was filled (lock)
+ * @bg_refills: that, when the background scavenger was here last
+ * @bg_next: it does not come before, in jiffies
+ * @scav_below: where the next search for a bounded piece goes on, when the last
+ *	one met too many pages that somebody has references to
  * @scav_count: how often memory was given back, by cause
  * @scav_bytes: and how much
  * @list: in the list of all heaps (goalloc_heaps_mutex; read under RCU)
@@ -304,7 +309,11 @@ struct goalloc_heap {
 	wait_queue_head_t limit_wait;
 	refcount_t users;
 	struct completion unused;
-	u32 scav_pass;
+	atomic64_t scav_pass;
+	u64 refills;
+	u64 bg_refills;
+	unsigned long bg_next;
+	u64 scav_below;
 	atomic64_t scav_count[SCAVENGE_CAUSES];
 	atomic64_t scav_bytes[SCAVENGE_CAUSES];
 	struct list_head list;

@@ -146,9 +146,8 @@ void readmemstats(struct goalloc_heap *heap, struct goalloc_memstats *ms)
 		ms->total_alloc += mallocs * heap->central[i].elemsize;
 		ms->heap_alloc += (mallocs - frees) * heap->central[i].elemsize;
 	}
-	/* Spans are made without the lock; pairs with mheap_use_pages(). */
 	inuse = mheap_pages_in_use(heap);
-	smp_rmb();
+	smp_rmb(); /* spans are made without the lock: pairs with mheap_use_pages() */
 	released = mheap_pages_released(heap);
 	sys = heap->pages_sys;
 	ms->num_gc = heap->num_gc;

@@ -53,6 +53,7 @@ unsigned int goalloc_scavenge_percent = 1;
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_scavenge_percent);
 
 static void bgscavenge(struct work_struct *work);
+static void bgscavenge_again(unsigned long delay);
 struct delayed_work goalloc_bgscavenge =
 	__DELAYED_WORK_INITIALIZER(goalloc_bgscavenge, bgscavenge, 0);
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_bgscavenge);
@@ -62,7 +63,7 @@ static u32 bg_last_id;
 static u64 bg_ns;
 
 /* Counts the searches for the emptiest heap. */
-static atomic_t scav_pass;
+static atomic64_t scav_pass;
 
 static struct shrinker *shrinker;
 
@@ -138,6 +139,24 @@ u64 scavenge_excess(struct goalloc_heap *heap)
 
 GOALLOC_EXPORT_FOR_KUNIT(scavenge_excess);
 
+/**
+ * scavenge_retains - does a heap hold more idle memory than it is to keep
+ * @heap: the heap
+ *
+ * Also what cannot be given back as it is: pages set aside by CPUs, and blocks
+ * that are idle in part.
+ *
+ * Context: any. Not exact while others allocate.
+ * Return: true if so.
+ */
+bool scavenge_retains(struct goalloc_heap *heap)
+{
+	s64 in_use = mheap_pages_in_use(heap);
+	s64 idle = (s64)READ_ONCE(heap->pages_sys) - in_use - (s64)mheap_pages_released(heap);
+
+	return idle > in_use / (100 / SCAVENGE_RETAIN_PERCENT) || scavenge_excess(heap);
+}
+
 /* The highest pages of a chunk below @end that can be given back. */
 static bool scavenge_candidate(const struct goalloc_heap *heap, const struct goalloc_chunk *c,
 			       enum mheap_index index, u32 end, u32 max,
@@ -205,21 +224,28 @@ static bool scavenge_take(struct goalloc_heap *heap, enum mheap_index index, u64
  */
 static void scavenge_give(struct goalloc_heap *heap, const struct scavenge_run *run)
 {
-	unsigned long flags = mheap_lock(heap);
-	u64 addr = run->addr;
+	DECLARE_BITMAP(stay, PALLOC_HALF_PAGES) = {};
+	unsigned long flags, first, end = 0;
 	u32 i;
 
-	if (heap->backing == BACKING_LINEAR)
-		pagealloc_set_scavenged(&heap->pages, addr, run->npages);
-	else
-		for (i = 0; i < run->npages; i++, addr += GOALLOC_PAGE_SIZE)
-			if (!sparse_is_backed(heap, addr))
-				pagealloc_set_scavenged(&heap->pages, addr, 1);
+	/* Nobody else can enter or take a page of them. */
+	for (i = 0; heap->backing == BACKING_SPARSE && i < run->npages; i++)
+		if (sparse_is_backed(heap, run->addr + i * GOALLOC_PAGE_SIZE))
+			__set_bit(i, stay);
+	flags = mheap_lock(heap);
+	for (;;) {
+		first = find_next_zero_bit(stay, run->npages, end);
+		if (first >= run->npages)
+			break;
+		end = find_next_bit(stay, run->npages, first);
+		pagealloc_set_scavenged(&heap->pages, run->addr + first * GOALLOC_PAGE_SIZE,
+					end - first);
+	}
 	atomic64_add(pagealloc_count_scavenged(&heap->pages, run->addr, run->npages),
 		     &heap->pages_released);
 	pagealloc_free(&heap->pages, run->addr, run->npages);
 	if (heap->backing == BACKING_LINEAR)
-		linear_released(heap, run->addr);
+		linear_released(heap, run->addr, run->npages);
 	mheap_chunk_changed(heap, mheap_chunk(heap, run->addr), run->addr);
 	mheap_unlock(heap, flags);
 }
@@ -228,7 +254,8 @@ static void scavenge_give(struct goalloc_heap *heap, const struct scavenge_run *
 static u64 scavenge_index(struct goalloc_heap *heap, enum mheap_index index, u64 bytes,
 			  enum goalloc_scavenge_cause cause)
 {
-	u64 released = 0, below = GOALLOC_HEAP_END;
+	bool some = cause == SCAVENGE_LIMIT || cause == SCAVENGE_BACKGROUND;
+	u64 released = 0, below = some ? READ_ONCE(heap->scav_below) : GOALLOC_HEAP_END;
 	u32 tries = SCAVENGE_LIMIT_TRIES;
 	struct scavenge_run run;
 
@@ -239,19 +266,23 @@ static u64 scavenge_index(struct goalloc_heap *heap, enum mheap_index index, u64
 		/* A task that is killed still has to find memory to end with. */
 		if (cause != SCAVENGE_RECLAIM && fatal_signal_pending(current))
 			break;
-		if (!scavenge_take(heap, index, &below, min(left, 64ULL), &run))
+		if (!scavenge_take(heap, index, &below, min(left, 64ULL), &run)) {
+			WRITE_ONCE(heap->scav_below, GOALLOC_HEAP_END);
 			break;
+		}
 		if (heap->backing == BACKING_SPARSE) {
 			n = sparse_release(heap, run.addr, run.npages);
 		} else {
-			linear_release(heap, run.addr);
+			linear_release(heap, run.addr, run.npages);
 			n = run.npages;
 		}
 		scavenge_give(heap, &run);
 		released += (u64)n << GOALLOC_PAGE_SHIFT;
-		/* Who allocates does not wait for more than he needs. */
-		if (cause == SCAVENGE_LIMIT && !n && !--tries)
+		/* Who wants some does not look at all; the next one goes on here. */
+		if (some && !n && !--tries) {
+			WRITE_ONCE(heap->scav_below, below);
 			break;
+		}
 		cond_resched();
 	}
 	return released;
@@ -265,8 +296,14 @@ static u64 scavenge_keep_pages(struct goalloc_heap *heap)
 	return in_use + in_use / (100 / SCAVENGE_RETAIN_PERCENT) + SCAVENGE_KEEP_PAGES;
 }
 
-/* Has the heap tables of chunks that are empty, and more than it is to keep? */
-static bool scavenge_has_tables(struct goalloc_heap *heap)
+/**
+ * scavenge_has_tables - has a heap more tables of empty chunks than it is to keep
+ * @heap: the heap
+ *
+ * Context: any. Not exact while others allocate.
+ * Return: true if so.
+ */
+bool scavenge_has_tables(struct goalloc_heap *heap)
 {
 	return READ_ONCE(heap->pages_sys) > scavenge_keep_pages(heap) &&
 	       !bitmap_empty(heap->index[INDEX_EMPTY], GOALLOC_ARENA_L1);
@@ -336,8 +373,20 @@ static bool emptier(u64 a_idle, u64 a_in_use, u64 b_idle, u64 b_in_use)
 	return a_idle * (b_idle + b_in_use) > b_idle * (a_idle + a_in_use);
 }
 
-/* The emptiest heap with idle memory that this search has not had yet. */
-static struct goalloc_heap *scavenge_emptiest(u32 pass)
+/*
+ * A search has had the heap. Marks only go up, so that none takes it twice; a
+ * search that began later may take it first.
+ */
+static void scavenge_visit(struct goalloc_heap *heap, u64 pass)
+{
+	s64 old = atomic64_read(&heap->scav_pass);
+
+	while (old < pass && !atomic64_try_cmpxchg(&heap->scav_pass, &old, pass))
+		;
+}
+
+/* The emptiest heap with idle memory that no search from this one on has had. */
+static struct goalloc_heap *scavenge_emptiest(u64 pass)
 {
 	struct goalloc_heap *heap, *best = NULL;
 	u64 best_idle = 0, best_in_use = 0;
@@ -346,7 +395,7 @@ static struct goalloc_heap *scavenge_emptiest(u32 pass)
 	list_for_each_entry_rcu(heap, &goalloc_heaps, list) {
 		u64 idle = READ_ONCE(heap->pages_idle), in_use = mheap_pages_in_use(heap);
 
-		if (!idle || READ_ONCE(heap->scav_pass) == pass)
+		if (!idle || atomic64_read(&heap->scav_pass) >= pass)
 			continue;
 		if (best && !emptier(idle, in_use, best_idle, best_in_use))
 			continue;
@@ -360,7 +409,7 @@ static struct goalloc_heap *scavenge_emptiest(u32 pass)
 	}
 	rcu_read_unlock();
 	if (best)
-		WRITE_ONCE(best->scav_pass, pass);
+		scavenge_visit(best, pass);
 	return best;
 }
 
@@ -374,7 +423,7 @@ static struct goalloc_heap *scavenge_emptiest(u32 pass)
  */
 u64 scavenge_all(u64 bytes, enum goalloc_scavenge_cause cause)
 {
-	u32 pass = atomic_inc_return(&scav_pass);
+	u64 pass = atomic64_inc_return(&scav_pass);
 	struct goalloc_heap *heap;
 	u64 released = 0;
 
@@ -387,6 +436,47 @@ u64 scavenge_all(u64 bytes, enum goalloc_scavenge_cause cause)
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(scavenge_all);
+
+/* The first heap from a number on; it stays until scavenge_put(). */
+static struct goalloc_heap *scavenge_from(u32 id)
+{
+	struct goalloc_heap *heap, *next = NULL;
+
+	rcu_read_lock();
+	list_for_each_entry_rcu(heap, &goalloc_heaps, list) {
+		if (heap->id >= id && scavenge_get(heap)) {
+			next = heap;
+			break;
+		}
+	}
+	rcu_read_unlock();
+	return next;
+}
+
+/*
+ * Makes all idle that is kept in reserve: the pages that CPUs have set aside, and
+ * on linear heaps spans with nothing in them; those of a file may be in page tables,
+ * and whoever is short of memory may have the locks that go with that. Seldom: each
+ * heap and CPU is looked at.
+ */
+static void scavenge_reserves(void)
+{
+	static unsigned long next;
+	struct goalloc_heap *heap;
+	u32 id = 0;
+
+	if (time_before(jiffies, READ_ONCE(next)))
+		return;
+	WRITE_ONCE(next, jiffies + HZ);
+	while ((heap = scavenge_from(id))) {
+		if (heap->backing == BACKING_LINEAR)
+			mcentral_release_empty(heap);
+		mheap_flush_page_caches(heap);
+		id = heap->id + 1;
+		scavenge_put(heap);
+		cond_resched();
+	}
+}
 
 /**
  * scavenge_make_room - idle memory goes before a soft limit is passed
@@ -406,13 +496,15 @@ void scavenge_make_room(struct goalloc_heap *heap, u64 bytes)
 	if (goal != GOALLOC_NO_LIMIT && held + bytes > goal)
 		over = held + bytes - goal;
 	most = max_t(u64, 2 * bytes, SCAVENGE_LIMIT_MOST);
+	if (over && !READ_ONCE(heap->pages_idle) && scavenge_retains(heap))
+		mheap_flush_page_caches(heap);
 	if (over && READ_ONCE(heap->pages_idle)) {
 		released = scavenge(heap, clamp_t(u64, over, SCAVENGE_LIMIT_BYTES, most),
 				    SCAVENGE_LIMIT);
 		if (over > released)
 			scavenge_kick(1);
 	}
-	if (scavenge_all_over(bytes) && percpu_counter_read_positive(&goalloc_idle)) {
+	if (scavenge_all_over(bytes) && percpu_counter_compare(&goalloc_idle, 0) > 0) {
 		scavenge_all(max_t(u64, bytes, SCAVENGE_LIMIT_BYTES), SCAVENGE_LIMIT);
 		scavenge_kick(1);
 	}
@@ -437,15 +529,20 @@ void scavenge_to_limit(struct goalloc_heap *heap)
 GOALLOC_EXPORT_FOR_KUNIT(scavenge_to_limit);
 
 /**
- * scavenge_tell - wakes those who poll, if the soft limit is reached
+ * scavenge_tell - wakes those who want to know, if the soft limit is reached
  * @heap: the heap
  *
  * Context: any but NMI.
  */
 void scavenge_tell(struct goalloc_heap *heap)
 {
-	if (wq_has_sleeper(&heap->limit_wait) && mheap_held(heap) >= READ_ONCE(heap->limit))
+	u64 held = mheap_held(heap), limit = READ_ONCE(heap->limit);
+
+	if (wq_has_sleeper(&heap->limit_wait) && held >= limit)
 		wake_up_interruptible_poll(&heap->limit_wait, EPOLLPRI);
+	/* Who may not sleep has not given anything back before. */
+	if (held > scavenge_goal(limit) && READ_ONCE(heap->pages_idle))
+		scavenge_kick(1);
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(scavenge_tell);
@@ -458,11 +555,23 @@ GOALLOC_EXPORT_FOR_KUNIT(scavenge_tell);
  */
 void scavenge_kick(unsigned long delay)
 {
-	if (READ_ONCE(goalloc_scavenge_percent))
-		queue_delayed_work(goalloc_wq, &goalloc_bgscavenge, delay);
+	struct workqueue_struct *wq = READ_ONCE(goalloc_wq);
+
+	if (wq && READ_ONCE(goalloc_scavenge_percent))
+		queue_delayed_work(wq, &goalloc_bgscavenge, delay);
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(scavenge_kick);
+
+/**
+ * scavenge_now - lets the background scavenger look at what it is to do anew
+ *
+ * Context: task.
+ */
+void scavenge_now(void)
+{
+	bgscavenge_again(1);
+}
 
 /**
  * scavenge_background_ns - what the background scavenger took till now
@@ -475,8 +584,29 @@ u64 scavenge_background_ns(void)
 	return READ_ONCE(bg_ns);
 }
 
-/* The next heap, by its number, that has something to give back. */
-static struct goalloc_heap *scavenge_next(void)
+/* Has a CPU set pages of the heap aside that somebody has not just used up? */
+static bool scavenge_has_cached(struct goalloc_heap *heap)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		if (!page_cache_empty(&per_cpu_ptr(heap->mcache, cpu)->pages))
+			return true;
+	return false;
+}
+
+static bool scavenge_wanted(struct goalloc_heap *heap)
+{
+	return scavenge_excess(heap) || scavenge_has_tables(heap) ||
+	       (scavenge_retains(heap) && scavenge_has_cached(heap));
+}
+
+/*
+ * The next heap, by its number, that has something to give back. One that others
+ * hold on to the idle memory of is not asked all the time; if there is one it is
+ * to be waited for.
+ */
+static struct goalloc_heap *scavenge_next(bool *waiting)
 {
 	struct goalloc_heap *heap, *next = NULL;
 
@@ -485,10 +615,14 @@ static struct goalloc_heap *scavenge_next(void)
 	list_for_each_entry_rcu(heap, &goalloc_heaps, list) {
 		bool later = heap->id > bg_last_id;
 
-		if ((next && !later) || !(scavenge_excess(heap) || scavenge_has_tables(heap)))
+		/* Of one that is just being ended the caches may be gone. */
+		if ((next && !later) || !scavenge_get(heap))
 			continue;
-		if (!scavenge_get(heap))
+		if (!scavenge_wanted(heap) || time_before(jiffies, heap->bg_next)) {
+			*waiting |= scavenge_wanted(heap);
+			scavenge_put(heap);
 			continue;
+		}
 		if (next)
 			scavenge_put(next);
 		next = heap;
@@ -504,9 +638,13 @@ static struct goalloc_heap *scavenge_next(void)
 /* A heap's turn. Returns false if it had nothing to give, or others hold on to it. */
 static bool bgscavenge_heap(struct goalloc_heap *heap, u64 begin)
 {
+	u64 excess, refills = READ_ONCE(heap->refills);
 	bool any = false;
-	u64 excess;
 
+	/* Pages that were set aside and nobody has come for since the last turn. */
+	if (!scavenge_excess(heap) && scavenge_retains(heap) && refills == heap->bg_refills)
+		mheap_flush_page_caches(heap);
+	heap->bg_refills = refills;
 	while ((excess = scavenge_excess(heap))) {
 		if (!scavenge(heap, min_t(u64, excess, SCAVENGE_QUANTUM), SCAVENGE_BACKGROUND))
 			break;
@@ -520,6 +658,14 @@ static bool bgscavenge_heap(struct goalloc_heap *heap, u64 begin)
 	return any;
 }
 
+static void bgscavenge_again(unsigned long delay)
+{
+	struct workqueue_struct *wq = READ_ONCE(goalloc_wq);
+
+	if (wq)
+		mod_delayed_work(wq, &goalloc_bgscavenge, delay);
+}
+
 /*
  * The background scavenger, one for all heaps. It gives back quantum by quantum
  * what a heap has too much of, measures what that takes, and sleeps 99 times as
@@ -530,28 +676,36 @@ static void bgscavenge(struct work_struct *work)
 {
 	unsigned int percent = min(READ_ONCE(goalloc_scavenge_percent), 100U);
 	struct goalloc_heap *heap;
-	unsigned long delay = HZ;
+	bool waiting = false;
 	u64 begin, took;
 
 	if (!percent)
 		return;
 	begin = ktime_get_ns();
-	heap = scavenge_next();
-	if (!heap)
+	heap = scavenge_next(&waiting);
+	if (!heap) {
+		if (waiting)
+			bgscavenge_again(HZ);
 		return;
-	if (bgscavenge_heap(heap, begin))
-		delay = 1;
+	}
+	if (!bgscavenge_heap(heap, begin))
+		heap->bg_next = jiffies + HZ;
 	scavenge_put(heap);
 	took = ktime_get_ns() - begin;
 	WRITE_ONCE(bg_ns, bg_ns + took);
-	queue_delayed_work(goalloc_wq, &goalloc_bgscavenge,
-			   nsecs_to_jiffies(took * (100 - percent) / percent) + delay);
+	/* Whoever kicked meanwhile does not change the pace. */
+	bgscavenge_again(nsecs_to_jiffies(took * (100 - percent) / percent) + 1);
 }
 
 static unsigned long shrink_count(struct shrinker *shrinker, struct shrink_control *sc)
 {
 	s64 pages = percpu_counter_sum_positive(&goalloc_idle);
 
+	/* With nothing to count nobody would ask for more. */
+	if (!pages) {
+		scavenge_reserves();
+		pages = percpu_counter_sum_positive(&goalloc_idle);
+	}
 	return pages << GOALLOC_PAGE_SHIFT >> PAGE_SHIFT;
 }
 
@@ -562,8 +716,15 @@ static unsigned long shrink_count(struct shrinker *shrinker, struct shrink_contr
  */
 static unsigned long shrink_scan(struct shrinker *shrinker, struct shrink_control *sc)
 {
-	u64 released = scavenge_all((u64)sc->nr_to_scan << PAGE_SHIFT, SCAVENGE_RECLAIM);
+	u64 bytes = (u64)sc->nr_to_scan << PAGE_SHIFT;
+	u64 released = scavenge_all(bytes, SCAVENGE_RECLAIM);
 
+	if (!released) {
+		scavenge_reserves();
+		released = scavenge_all(bytes, SCAVENGE_RECLAIM);
+	}
+	/* A block is more than was asked for. */
+	sc->nr_scanned = max_t(unsigned long, sc->nr_to_scan, released >> PAGE_SHIFT);
 	return released ? released >> PAGE_SHIFT : SHRINK_STOP;
 }
 

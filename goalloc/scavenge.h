@@ -35,8 +35,11 @@ void scavenge_make_room(struct goalloc_heap *heap, u64 bytes);
 void scavenge_to_limit(struct goalloc_heap *heap);
 void scavenge_tell(struct goalloc_heap *heap);
 void scavenge_kick(unsigned long delay);
+void scavenge_now(void);
 u64 scavenge_goal(u64 limit);
 u64 scavenge_excess(struct goalloc_heap *heap);
+bool scavenge_retains(struct goalloc_heap *heap);
+bool scavenge_has_tables(struct goalloc_heap *heap);
 u64 scavenge_background_ns(void);
 u64 mheap_held(struct goalloc_heap *heap);
 
@@ -59,12 +62,20 @@ static inline void scavenge_at_limit(struct goalloc_heap *heap)
 }
 
 /*
- * Pages became idle: if that is more than the heap is to keep, the background
- * scavenger looks at it in a while.
+ * Pages became idle: if that, or the tables of what is empty, is more than the heap
+ * is to keep, the background scavenger looks at it in a while.
  */
 static inline void scavenge_wake(struct goalloc_heap *heap)
 {
-	if (!delayed_work_pending(&goalloc_bgscavenge) && scavenge_excess(heap))
+	if (!scavenge_retains(heap) && !scavenge_has_tables(heap))
+		return;
+	/*
+	 * Either it is seen that the work is still to run, or the work, once it is
+	 * not pending, sees the pages: pairs with the barrier in the workqueue that
+	 * follows the clearing of that bit.
+	 */
+	smp_mb();
+	if (!delayed_work_pending(&goalloc_bgscavenge))
 		scavenge_kick(HZ);
 }
 

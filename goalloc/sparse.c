@@ -456,6 +456,11 @@ static int sparse_enter(struct goalloc_heap *heap, u64 addr, struct sparse_new *
 		ret = -EFAULT;
 		goto unlock;
 	}
+	/* Or of the chunk that has its place by now; one that left never comes back. */
+	if (unlikely(mheap_chunk(heap, addr) != c)) {
+		ret = -EAGAIN;
+		goto unlock;
+	}
 	if (!c->pages) {
 		if (!new->table) {
 			ret = -EAGAIN;
@@ -555,10 +560,17 @@ u32 sparse_release(struct goalloc_heap *heap, u64 addr, u32 npages)
 	for (i = 0; e && i < npages / SPARSE_UNIT_PAGES; i++) {
 		struct page *page = READ_ONCE(e[i]);
 
-		if (!page || !sparse_freeze(page))
+		if (!page)
 			continue;
+		/* Who sees it frozen waits. */
+		preempt_disable();
+		if (!sparse_freeze(page)) {
+			preempt_enable();
+			continue;
+		}
 		WRITE_ONCE(e[i], NULL);
 		sparse_unfreeze(page);
+		preempt_enable();
 		sparse_free(page);
 		n += SPARSE_UNIT_PAGES;
 	}

@@ -15,12 +15,15 @@
 #include <linux/goalloc.h>
 #include <linux/kthread.h>
 #include <linux/mman.h>
+#include <linux/log2.h>
 #include <linux/module.h>
+#include <linux/sizes.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 
 #include "../goalloc/fixalloc.h"
 #include "../goalloc/malloc.h"
+#include "../goalloc/scavenge.h"
 #include "heap_kunit.h"
 #include "sparse.h"
 
@@ -161,12 +164,13 @@ static void backing_nothing_to_be_had(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), 2 << 20);
 		KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), released);
 		heap_kunit_check(test, heap, 0);
-		/* The smallest blocks are what the half stays with. */
+		/* Nothing is in the half: it does not stay with the smallest blocks. */
 		KUNIT_EXPECT_EQ(test, mheap_chunk(heap, GOALLOC_HEAP_BASE)->palloc.block_pages[1],
-				PALLOC_BLOCK_MIN);
-		/* So from now on there is one attempt. */
-		goalloc_fail_run(2, 1);
+				0);
+		/* So there are as many attempts again, and one more is not needed. */
+		goalloc_fail_run(2, 6);
 		KUNIT_EXPECT_NULL(test, new_span(heap, 1));
+		KUNIT_EXPECT_EQ(test, goalloc_fail_left(), 1);
 		goalloc_fail_nth(0);
 		if (i < 2) {
 			heap_kunit_end(test, heap);
@@ -482,6 +486,173 @@ static void backing_touch_and_free(struct kunit *test)
 	KUNIT_EXPECT_GT(test, t->written + t->refused, 0);
 }
 
+/* Pages of the block behind a page of the second half, or 0. */
+static u32 backed_pages(struct goalloc_heap *heap, u32 page)
+{
+	struct goalloc_chunk *c = mheap_chunk(heap, GOALLOC_HEAP_BASE);
+
+	return heap_kunit_linear_page(c, page) ? c->palloc.block_pages[1] : 0;
+}
+
+/*
+ * A half has blocks of @first pages, and so many of them are backed; then none of
+ * that size is to be had, @fail times. What has memory keeps it.
+ */
+static const struct resplit_row {
+	const char *what;
+	u32 first, backed;	/* pages, blocks */
+	u32 fail;
+	u32 block;
+} resplit_rows[] = {
+	{ "1 MiB to 512 KiB", 128, 1, 1, 64 },
+	{ "1 MiB to 128 KiB", 128, 1, 3, 16 },
+	{ "512 KiB, one, to 256 KiB", 64, 1, 1, 32 },
+	{ "512 KiB, three, to 256 KiB", 64, 3, 1, 32 },
+	{ "512 KiB, three, to 128 KiB", 64, 3, 2, 16 },
+	{ "256 KiB, seven, to 128 KiB", 32, 7, 1, 16 },
+	{ "256 KiB, two, to 128 KiB", 32, 2, 1, 16 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(resplit, resplit_rows, what);
+
+static void backing_split_backed(struct kunit *test)
+{
+	const struct resplit_row *row = test->param_value;
+	struct goalloc_heap *heap = heap_kunit_first_fit(test, BACKING_LINEAR, 0);
+	u64 leaves = atomic64_read(&goalloc_spanmap.bytes), backed;
+	struct mspan *low, *s[8], *next;
+	u32 end = PALLOC_HALF_PAGES + row->backed * row->first;
+	struct goalloc_chunk *c;
+
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, stop_failing, NULL), 0);
+	low = new_span(heap, PALLOC_HALF_PAGES);
+	KUNIT_ASSERT_NOT_NULL(test, low);
+	c = mheap_chunk(heap, GOALLOC_HEAP_BASE);
+	goalloc_fail_run(2, ilog2(PALLOC_HALF_PAGES / row->first));
+	for (u32 i = 0; i < row->backed; i++) {
+		s[i] = new_span(heap, row->first);
+		goalloc_fail_nth(0);
+		KUNIT_ASSERT_NOT_NULL(test, s[i]);
+		memset((void *)s[i]->base, 0x40 + i, row->first << GOALLOC_PAGE_SHIFT);
+	}
+	KUNIT_ASSERT_EQ(test, c->palloc.block_pages[1], row->first);
+	backed = (PALLOC_HALF_PAGES + row->backed * row->first) * GOALLOC_PAGE_SIZE;
+	KUNIT_ASSERT_EQ(test, (u64)atomic64_read(&heap->backed), backed);
+
+	goalloc_fail_run(2, row->fail);
+	next = new_span(heap, 3);
+	KUNIT_EXPECT_EQ(test, goalloc_fail_left(), 0);
+	goalloc_fail_nth(0);
+	KUNIT_ASSERT_NOT_NULL(test, next);
+	KUNIT_EXPECT_EQ(test, next->start_addr, goalloc_page_addr(end));
+	KUNIT_EXPECT_EQ(test, c->palloc.block_pages[1], row->block);
+	backed += row->block * GOALLOC_PAGE_SIZE;
+	KUNIT_EXPECT_EQ(test, (u64)atomic64_read(&heap->backed), backed);
+	for (u32 page = PALLOC_HALF_PAGES; page < PALLOC_CHUNK_PAGES; page += 16)
+		KUNIT_EXPECT_EQ_MSG(test, backed_pages(heap, page),
+				    page < end + row->block ? row->block : 0, "page %u", page);
+	for (u32 i = 0; i < row->backed; i++)
+		KUNIT_EXPECT_NULL(test, memchr_inv((void *)s[i]->base, 0x40 + i,
+						   row->first << GOALLOC_PAGE_SHIFT));
+	heap_kunit_check(test, heap, 0);
+
+	/* One of them goes, by the blocks there are now; the others stay. */
+	mheap_return_span(s[0]);
+	KUNIT_EXPECT_EQ(test, heap->pages_idle, row->first);
+	heap_kunit_check(test, heap, 0);
+	KUNIT_EXPECT_EQ(test, scavenge(heap, 1, SCAVENGE_REQUEST),
+			row->block * GOALLOC_PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, backed_pages(heap, PALLOC_HALF_PAGES + row->first - 1), 0);
+	KUNIT_EXPECT_EQ(test, scavenge(heap, GOALLOC_NO_LIMIT, SCAVENGE_REQUEST),
+			(row->first - row->block) * GOALLOC_PAGE_SIZE);
+	for (u32 i = 1; i < row->backed; i++)
+		KUNIT_EXPECT_NULL(test, memchr_inv((void *)s[i]->base, 0x40 + i,
+						   row->first << GOALLOC_PAGE_SHIFT));
+	/* In use in part: it still knows how long its blocks are. */
+	KUNIT_EXPECT_EQ(test, c->palloc.block_pages[1], row->block);
+	heap_kunit_check(test, heap, 0);
+
+	/* Empty: it has forgotten, and a block of 2 MiB comes again. */
+	for (u32 i = 1; i < row->backed; i++)
+		mheap_return_span(s[i]);
+	mheap_return_span(next);
+	scavenge(heap, GOALLOC_NO_LIMIT, SCAVENGE_REQUEST);
+	KUNIT_EXPECT_EQ(test, c->palloc.block_pages[1], 0);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), SZ_2M);
+	heap_kunit_check(test, heap, 0);
+	next = new_span(heap, PALLOC_HALF_PAGES);
+	KUNIT_ASSERT_NOT_NULL(test, next);
+	KUNIT_EXPECT_EQ(test, next->start_addr, goalloc_page_addr(PALLOC_HALF_PAGES));
+	KUNIT_EXPECT_FALSE(test, next->vmapped);
+	KUNIT_EXPECT_EQ(test, c->palloc.block_pages[1], PALLOC_HALF_PAGES);
+	heap_kunit_check(test, heap, 0);
+	heap_kunit_end(test, heap);
+	rcu_barrier();
+	KUNIT_EXPECT_LE(test, (u64)atomic64_read(&goalloc_spanmap.bytes), leaves);
+}
+
+/* Blocks that were split go back when their heap ends, idle or in use. */
+static void backing_split_end(struct kunit *test)
+{
+	struct goalloc_heap *heap;
+	struct mspan *s[3];
+
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, stop_failing, NULL), 0);
+	for (u32 round = 0; round < 8; round++) {
+		heap = heap_kunit_first_fit(test, BACKING_LINEAR, 0);
+		KUNIT_ASSERT_NOT_NULL(test, new_span(heap, PALLOC_HALF_PAGES));
+		goalloc_fail_run(2, 1);
+		s[0] = new_span(heap, 128);
+		goalloc_fail_run(2, 2);
+		s[1] = new_span(heap, 20);
+		goalloc_fail_nth(0);
+		s[2] = new_span(heap, 20);
+		for (u32 i = 0; i < 3; i++) {
+			KUNIT_ASSERT_NOT_NULL(test, s[i]);
+			if (round & BIT(i))
+				mheap_return_span(s[i]);
+		}
+		heap_kunit_check(test, heap, 0);
+		heap_kunit_end(test, heap);
+	}
+}
+
+/* A mapped span has pages of its own: idle blocks behind its run are given back. */
+static void backing_mapped_over_blocks(struct kunit *test)
+{
+	struct goalloc_heap *heap = heap_kunit_first_fit(test, BACKING_LINEAR, 0);
+	struct mspan *s[2], *m;
+
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, stop_failing, NULL), 0);
+	s[0] = new_span(heap, PALLOC_HALF_PAGES);
+	s[1] = new_span(heap, PALLOC_HALF_PAGES);
+	KUNIT_ASSERT_NOT_NULL(test, s[0]);
+	KUNIT_ASSERT_NOT_NULL(test, s[1]);
+	mheap_return_span(s[0]);
+	mheap_return_span(s[1]);
+	KUNIT_EXPECT_EQ(test, heap->pages_idle, 2 * PALLOC_HALF_PAGES);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), 2 * SZ_2M);
+	/* No record for a span in a block, so it is a mapped one. */
+	goalloc_fail_nth(1);
+	m = new_span(heap, 200);
+	goalloc_fail_nth(0);
+	KUNIT_ASSERT_NOT_NULL(test, m);
+	KUNIT_ASSERT_TRUE(test, m->vmapped);
+	KUNIT_EXPECT_EQ(test, m->start_addr, GOALLOC_HEAP_BASE);
+	memset((void *)m->base, 0x77, 200 << GOALLOC_PAGE_SHIFT);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed),
+			SZ_2M + (200 << GOALLOC_PAGE_SHIFT));
+	KUNIT_EXPECT_EQ(test, heap->pages_idle, PALLOC_HALF_PAGES);
+	heap_kunit_check(test, heap, 0);
+	mheap_return_span(m);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), SZ_2M);
+	KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), PALLOC_HALF_PAGES);
+	heap_kunit_check(test, heap, 0);
+	s[0] = new_span(heap, 1);
+	KUNIT_ASSERT_NOT_NULL(test, s[0]);
+	heap_kunit_check(test, heap, 0);
+}
+
 static struct kunit_case backing_cases[] = {
 	KUNIT_CASE(backing_blocks),
 	KUNIT_CASE_PARAM(backing_split, split_gen_params),
@@ -491,6 +662,9 @@ static struct kunit_case backing_cases[] = {
 	KUNIT_CASE_PARAM(backing_iter, iter_gen_params),
 	KUNIT_CASE(backing_iter_user),
 	KUNIT_CASE_SLOW(backing_touch_and_free),
+	KUNIT_CASE_PARAM(backing_split_backed, resplit_gen_params),
+	KUNIT_CASE(backing_split_end),
+	KUNIT_CASE(backing_mapped_over_blocks),
 	{}
 };
 

@@ -243,8 +243,11 @@ static void fixalloc_sweep(struct kunit *test)
 		read_books(m->heap, &ms[0]);
 		nspans = mheap_nspans(m->heap);
 
+		/* On another CPU it would need an mcache there as well. */
+		migrate_disable();
 		goalloc_fail_nth(nth);
 		ret = op->run(m);
+		migrate_enable();
 		left = goalloc_fail_left();
 		goalloc_fail_nth(0);
 		if (left)
