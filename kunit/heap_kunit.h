@@ -199,7 +199,7 @@ static inline void heap_kunit_look_at_span(struct goalloc_heap *heap, struct msp
 	f->lookups_bad += heap_kunit_span_of(heap, s->base + bytes - 1) != s;
 
 	if (s->vmapped) {
-		f->backed += s->elemsize;
+		f->backed += PAGE_ALIGN(s->elemsize);
 	} else if (heap->backing == BACKING_LINEAR) {
 		struct goalloc_chunk *c = mheap_chunk(heap, s->start_addr);
 

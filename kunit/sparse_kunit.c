@@ -902,7 +902,7 @@ static void sparse_needzero_large(struct kunit *test)
 static void sparse_needzero_tiny(struct kunit *test)
 {
 	struct goalloc_heap *heap = sparse_kunit_heap(test, 0);
-	u8 *buf = kunit_kmalloc(test, GOALLOC_PAGE_SIZE, GFP_KERNEL);
+	u8 *buf = kunit_kmalloc(test, PAGE_BYTES, GFP_KERNEL);
 	u64 *obj = kunit_kcalloc(test, 512, sizeof(*obj), GFP_KERNEL);
 	struct mspan *s;
 	u32 again = 0;
