@@ -540,7 +540,7 @@ static struct goalloc_chunk *mheap_build_chunk(struct goalloc_heap *heap, u64 ad
 		c = NULL;
 		flags = mheap_lock(heap);
 		if (!*ap && arena) {
-			/* Readers must not see it before its zeroes; nor the chunk. */
+			/* Readers must not see it before its zeroes. */
 			smp_store_release(ap, arena);
 			arena = NULL;
 		}
@@ -550,6 +550,7 @@ static struct goalloc_chunk *mheap_build_chunk(struct goalloc_heap *heap, u64 ad
 			if (!c) {
 				c = new;
 				new = NULL;
+				/* As above. */
 				smp_store_release(&(*ap)->chunks[i], c);
 			}
 		}
