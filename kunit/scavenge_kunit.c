@@ -583,7 +583,7 @@ static void scavenge_model_linear(struct kunit *test)
 			r = prandom_u32_state(&rnd);
 			s[n] = sparse_kunit_span(heap, 1 + r % (r & BIT(30) ? 16 : 256));
 			if (!s[n] || s[n]->vmapped) {
-				/* The max is reached, or a mapped one was let in: no block stays there. */
+				/* The max is reached, or a mapped one is in: no block stays. */
 				if (!s[n])
 					break;
 				block = goalloc_page_index(s[n]->start_addr) / PALLOC_HALF_PAGES;
@@ -1210,7 +1210,8 @@ static void scavenge_limit_random(struct kunit *test)
 			/* It was backed before. */
 			if (atomic64_read(&heap->backed) == had && mheap_held(heap) > goal)
 				break;
-			idle = heap->pages_sys - mheap_pages_in_use(heap) - mheap_pages_released(heap);
+			idle = heap->pages_sys - mheap_pages_in_use(heap) -
+				mheap_pages_released(heap);
 			KUNIT_ASSERT_TRUE_MSG(test, !idle || mheap_held(heap) <= goal,
 					      "op %u: holds %llu, goal %llu, %llu idle", op,
 					      mheap_held(heap), goal, idle);
