@@ -791,15 +791,17 @@ static void busy(struct kunit *test, enum goalloc_backing backing, u64 limit)
 	kunit_info(test, "%lld objects; %lld KiB given back in %lld times\n",
 		   atomic64_read(&b.objects), atomic64_read(&b.released) / 1024,
 		   atomic64_read(&b.calls));
-	KUNIT_EXPECT_GT(test, atomic64_read(&b.released), 0);
-	KUNIT_EXPECT_GT(test, atomic64_read(&b.objects), 50);
+	/* Whether a whole block is idle meanwhile is chance. */
+	if (backing == BACKING_SPARSE)
+		KUNIT_EXPECT_GT(test, atomic64_read(&b.released), 0);
+	KUNIT_EXPECT_GT(test, atomic64_read(&b.objects), 10);
 	heap_kunit_check(test, heap, 0);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->scav_bytes[SCAVENGE_REQUEST]),
 			atomic64_read(&b.released));
 	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->scav_count[SCAVENGE_REQUEST]),
 			atomic64_read(&b.calls));
 	/* Nothing lives, nothing is in use, and nothing that is idle is hidden. */
-	request(heap, ALL);
+	KUNIT_EXPECT_GT(test, atomic64_read(&b.released) + request(heap, ALL), 0);
 	KUNIT_EXPECT_EQ(test, mheap_pages_in_use(heap), 0);
 	KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), heap->pages_sys);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), 0);
