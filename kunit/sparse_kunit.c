@@ -66,6 +66,11 @@ static u64 page_addr(u32 page)
 	return GOALLOC_HEAP_BASE + page * PAGE_BYTES;
 }
 
+static struct mspan *unit_span(struct goalloc_heap *heap, u64 n)
+{
+	return sparse_kunit_span(heap, n * SPARSE_UNIT_PAGES);
+}
+
 static bool all_bytes(struct goalloc_heap *heap, u64 addr, u64 len, u8 byte, u8 *buf)
 {
 	while (len) {
@@ -177,8 +182,8 @@ static void sparse_race(struct kunit *test)
 	hooks_end_with(test);
 	for (u32 round = 0; round < RACE_ROUNDS; round++) {
 		struct goalloc_heap *heap = sparse_kunit_heap(test, 0);
-		struct mspan *filler = sparse_kunit_span(heap, RACE_FILLER);
-		struct mspan *s = sparse_kunit_span(heap, RACE_PAGES);
+		struct mspan *filler = unit_span(heap, RACE_FILLER);
+		struct mspan *s = unit_span(heap, RACE_PAGES);
 		u32 missing = 0, wrong = 0, n;
 		u64 tables;
 		u8 byte;
@@ -300,7 +305,7 @@ static void entry_hook(struct goalloc_heap *heap, struct page *page)
 		if (entry.act == ACT_RETURN_SCAVENGE)
 			entry.released = scavenge(heap, GOALLOC_NO_LIMIT, SCAVENGE_REQUEST);
 		if (entry.act == ACT_REUSE)
-			entry.other = sparse_kunit_span(heap, ENTRY_PAGES);
+			entry.other = unit_span(heap, ENTRY_PAGES);
 		break;
 	case ACT_TAKEN:
 		mheap_return_span(s);
@@ -327,8 +332,8 @@ static void entry_hook(struct goalloc_heap *heap, struct page *page)
 		entry.tables = mheap_release_tables(heap, 0, 0);
 		if (entry.act == ACT_TABLES_GO)
 			break;
-		entry.below = sparse_kunit_span(heap, ENTRY_BELOW);
-		entry.other = sparse_kunit_span(heap, ENTRY_PAGES);
+		entry.below = unit_span(heap, ENTRY_BELOW);
+		entry.other = unit_span(heap, ENTRY_PAGES);
 		break;
 	}
 }
@@ -344,8 +349,8 @@ static void sparse_touch_and_go(struct kunit *test)
 	u8 bytes[2];
 
 	memset(&entry, 0, sizeof(entry));
-	entry.below = sparse_kunit_span(heap, ENTRY_BELOW);
-	s = sparse_kunit_span(heap, ENTRY_PAGES);
+	entry.below = unit_span(heap, ENTRY_BELOW);
+	s = unit_span(heap, ENTRY_PAGES);
 	entry.s = s;
 	KUNIT_ASSERT_NOT_NULL(test, entry.below);
 	KUNIT_ASSERT_NOT_NULL(test, s);
@@ -430,13 +435,13 @@ static void sparse_short(struct kunit *test)
 {
 	for (u32 fails = 1; fails <= 2; fails++) {
 		struct goalloc_heap *heap = sparse_kunit_heap(test, 0);
-		struct mspan *low = sparse_kunit_span(heap, 8), *high;
+		struct mspan *low = unit_span(heap, 8), *high;
 		u8 *buf = kunit_kmalloc(test, PAGE_BYTES, GFP_KERNEL);
 
 		KUNIT_ASSERT_NOT_NULL(test, low);
 		KUNIT_ASSERT_NOT_NULL(test, buf);
 		hooks_end_with(test);
-		high = sparse_kunit_span(heap, 40);
+		high = unit_span(heap, 40);
 		KUNIT_ASSERT_NOT_NULL(test, high);
 		KUNIT_EXPECT_EQ(test, fill(heap, high->start_addr, 40 * PAGE_BYTES, 1, buf),
 				40 * PAGE_BYTES);
@@ -514,7 +519,7 @@ static void sparse_look_and_go(struct kunit *test)
 
 		memset(&look, 0, sizeof(look));
 		KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, look_put, NULL), 0);
-		look.s = sparse_kunit_span(heap, 3);
+		look.s = unit_span(heap, 3);
 		KUNIT_ASSERT_NOT_NULL(test, look.s);
 		addr = look.s->start_addr + PAGE_BYTES;
 		KUNIT_ASSERT_EQ(test, sparse_kunit_touch(heap, addr, 0x55), 1);
@@ -545,8 +550,8 @@ static void sparse_failures(struct kunit *test)
 	hooks_end_with(test);
 	for (nth = 1; ; nth++) {
 		struct goalloc_heap *heap = sparse_kunit_heap(test, 0);
-		struct mspan *filler = sparse_kunit_span(heap, CHUNK_PAGES - 2);
-		struct mspan *s = sparse_kunit_span(heap, 20);
+		struct mspan *filler = unit_span(heap, CHUNK_PAGES - 2);
+		struct mspan *s = unit_span(heap, 20);
 		u8 *buf = kunit_kmalloc(test, 4 * PAGE_BYTES, GFP_KERNEL);
 		u32 pages = 0;
 		ssize_t n;
@@ -682,8 +687,8 @@ static void sparse_zero_ranges(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, z->got);
 	for (u32 m = 0; m < ARRAY_SIZE(masks); m++) {
 		z->heap = sparse_kunit_heap(test, 0);
-		filler = sparse_kunit_span(z->heap, CHUNK_PAGES - 4);
-		s = sparse_kunit_span(z->heap, ZERO_PAGES + 10);
+		filler = unit_span(z->heap, CHUNK_PAGES - 4);
+		s = unit_span(z->heap, ZERO_PAGES + 10);
 		KUNIT_ASSERT_NOT_NULL(test, filler);
 		KUNIT_ASSERT_NOT_NULL(test, s);
 		z->base = s->start_addr;
@@ -723,7 +728,7 @@ static void sparse_zero_far(struct kunit *test)
 	static const u64 touched[] = { 0, CHUNK_PAGES - 1, CHUNK_PAGES, 3 * CHUNK_PAGES - 1,
 				       4 * CHUNK_PAGES };
 	const u32 npages = 4 * CHUNK_PAGES + 50;
-	struct mspan *s = sparse_kunit_span(heap, npages);
+	struct mspan *s = unit_span(heap, npages);
 	u8 *buf = kunit_kmalloc(test, PAGE_BYTES, GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, s);
@@ -828,7 +833,7 @@ static void sparse_needzero_span(struct kunit *test)
 	static const u32 sizes[] = { 1, 8, 24, 100, 512, 1024, 3000, 8192, 20000, 32768, 40000 };
 	struct goalloc_heap *heap = sparse_kunit_heap(test, 0);
 	u8 *buf = kunit_kmalloc(test, PAGE_BYTES, GFP_KERNEL);
-	struct mspan *s = sparse_kunit_span(heap, 200);
+	struct mspan *s = unit_span(heap, 200);
 	u64 from, to;
 
 	KUNIT_ASSERT_NOT_NULL(test, s);
@@ -964,7 +969,7 @@ static void sparse_held(struct kunit *test)
 	static const u32 held[] = { 0, 1, 63, 64, 66, 100, 511, 512, 513 };
 	struct goalloc_heap *heap = sparse_kunit_heap(test, 0);
 	u8 *buf = kunit_kmalloc(test, PAGE_BYTES, GFP_KERNEL);
-	struct mspan *s = sparse_kunit_span(heap, 520);
+	struct mspan *s = unit_span(heap, 520);
 	struct page *pages[ARRAY_SIZE(held)], *part[ARRAY_SIZE(held)];
 	u64 base;
 
@@ -1091,7 +1096,7 @@ static void sparse_seek_all(struct kunit *test)
 			/* Each chunk is full before the next one is begun. */
 			if (left - min(len, left) <= PAGE_CACHE_RUN_MAX)
 				len = left;
-			s[n] = sparse_kunit_span(heap, len);
+			s[n] = unit_span(heap, len);
 			KUNIT_ASSERT_NOT_NULL(test, s[n]);
 			KUNIT_ASSERT_EQ(test, page_index(s[n]->start_addr), page);
 			for (u32 i = 0; i < len; i++, page++) {
@@ -1170,7 +1175,7 @@ static void read_crew(struct crew *crew, u32 who)
 	}
 	for (u32 i = 0; crew_go_on(crew); i++) {
 		if (who < 2) {
-			struct mspan *s = sparse_kunit_span(heap, READ_PAGES);
+			struct mspan *s = unit_span(heap, READ_PAGES);
 
 			if (!s || s->start_addr != GOALLOC_HEAP_BASE ||
 			    fill(heap, s->start_addr, mspan_bytes(s), byte, buf) !=
@@ -1255,7 +1260,7 @@ static void late_crew(struct crew *crew, u32 who)
 			atomic64_inc(n < 0 ? &run->refused : &run->touched);
 			continue;
 		}
-		s = sparse_kunit_span(run->heap, LATE_PAGES);
+		s = unit_span(run->heap, LATE_PAGES);
 		if (!s || s->start_addr != GOALLOC_HEAP_BASE) {
 			atomic_inc(&crew->bad);
 			break;
@@ -1292,10 +1297,8 @@ static void sparse_late(struct kunit *test)
 
 static struct mspan *heap_pages(struct kunit *test, struct goalloc_heap *heap, u64 n)
 {
-	struct mspan *s;
+	struct mspan *s = sparse_kunit_span(heap, n);
 
-	KUNIT_ASSERT_TRUE(test, mheap_build_central(heap, GFP_KERNEL));
-	s = mheap_alloc_span(heap, n, 1, 1, n << GOALLOC_PAGE_SHIFT, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, s);
 	return s;
 }

@@ -58,14 +58,9 @@ static inline struct page *sparse_kunit_page(struct goalloc_heap *heap, u64 addr
 	return c && c->pages ? READ_ONCE(c->pages[sparse_unit(addr)]) : NULL;
 }
 
-/*
- * So many units in use by nobody's object, or heap pages on a linear heap; a span
- * knows its mcentral.
- */
-static inline struct mspan *sparse_kunit_span(struct goalloc_heap *heap, u64 units)
+/* Heap pages in use by nobody's object; a span knows its mcentral. */
+static inline struct mspan *sparse_kunit_span(struct goalloc_heap *heap, u64 npages)
 {
-	u64 npages = heap->backing == BACKING_SPARSE ? units * SPARSE_UNIT_PAGES : units;
-
 	if (!mheap_build_central(heap, GFP_KERNEL))
 		return NULL;
 	return mheap_alloc_span(heap, npages, 1, 1, npages << GOALLOC_PAGE_SHIFT, GFP_KERNEL);
