@@ -395,7 +395,7 @@ test_stat_ends()
 	release
 	wait $! || status=$?
 	is "$status" 0 'exit status' && says "$err" 'has gone' || return
-	run 0 heaps && ! grep -qE "^ +$id " "$out"
+	run 0 heaps && ! grep -qE "^ *$id " "$out"
 }
 
 test_free()
@@ -579,7 +579,7 @@ test_kernel_heap()
 test_top()
 {
 	run 0 top --once --delay 0.2 && silent "$err" && says "$out" '^goalloc .* heaps, ' &&
-		says "$out" "^ +$id goallocctl:$holder +$holder +3 3\.00M" &&
+		says "$out" "^ *$id goallocctl:$holder +$holder +3 3\.00M" &&
 		run 0 top --delay 0.2 --count 2 --sort id --reverse &&
 		is "$(grep -c '^goalloc ' "$out")" 2 'tables' &&
 		run_json 0 top --once --delay 0.2 --json && says "$json" '^documents 1$' &&
