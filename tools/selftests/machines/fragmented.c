@@ -130,9 +130,9 @@ static void expect_blocks(struct __test_metadata *_metadata, unsigned int pages)
 	fclose(f);
 	TH_LOG("of %u half chunks %u have blocks of more than %u pages, %u of less", halves,
 	       larger, pages, smaller);
-	EXPECT_LT(4, halves);
-	EXPECT_LE(larger, halves / 4);
-	EXPECT_LE(smaller, halves / 4);
+	EXPECT_LT(32, halves);
+	EXPECT_LE(larger, halves / 3);
+	EXPECT_LE(smaller, halves / 3);
 }
 
 /*
@@ -197,13 +197,13 @@ TEST_F_TIMEOUT(pieces, served, 120)
 	unsigned int i;
 
 	EXPECT_LE(0, self->background);
-	/* There are no larger blocks, and plenty of these. */
+	/* There are hardly any larger blocks, and plenty of these. */
 	if (variant->order < WHOLE)
-		EXPECT_EQ(0, free_from(variant->order + 1));
+		EXPECT_GT(4 * DEV_MIB, free_from(variant->order + 1));
 	EXPECT_LT(64 * DEV_MIB, free_from(variant->order));
 	if (variant->order < SMALLEST) {
-		EXPECT_EQ(0, before);
-		/* Unless the kernel makes some by moving what is in the way. */
+		/* But for what the kernel makes by moving what is in the way. */
+		EXPECT_GT(4 * DEV_MIB, before);
 		EXPECT_GT(64 * DEV_MIB, fill(300, 64 * DEV_MIB, false));
 		EXPECT_GT(64 * DEV_MIB, fill(32768, 64 * DEV_MIB, false));
 		/* Where pages need not lie together. */
@@ -214,6 +214,8 @@ TEST_F_TIMEOUT(pieces, served, 120)
 	}
 	expect_served(_metadata, false);
 	expect_file_heap(_metadata);
+	/* Of many, so that some that the kernel finds do not count. */
+	EXPECT_LE(80 * DEV_MIB, fill(1000, 80 * DEV_MIB, false));
 	expect_blocks(_metadata, 1 << (variant->order - 1));
 	expect_whole(_metadata);
 
