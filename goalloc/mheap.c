@@ -1100,8 +1100,13 @@ again:
 			fixalloc_mspan_free_now(heap, s);
 			return NULL;
 		}
-		/* What CPUs have set aside may be what is missing. */
+		/*
+		 * What CPUs have set aside may be what is missing, or the address
+		 * space between a gap and chunks that are empty.
+		 */
 		mheap_flush_page_caches(heap);
+		if (gfpflags_allow_blocking(gfp))
+			mheap_release_tables(heap, 0, 0);
 		flushed = true;
 	}
 
