@@ -199,11 +199,11 @@ TEST_F_TIMEOUT(pieces, served, 120)
 	EXPECT_LE(0, self->background);
 	/* There are hardly any larger blocks, and plenty of these. */
 	if (variant->order < WHOLE)
-		EXPECT_GT(4 * DEV_MIB, free_from(variant->order + 1));
+		EXPECT_GT(16 * DEV_MIB, free_from(variant->order + 1));
 	EXPECT_LT(64 * DEV_MIB, free_from(variant->order));
 	if (variant->order < SMALLEST) {
 		/* But for what the kernel makes by moving what is in the way. */
-		EXPECT_GT(4 * DEV_MIB, before);
+		EXPECT_GT(16 * DEV_MIB, before);
 		EXPECT_GT(64 * DEV_MIB, fill(300, 64 * DEV_MIB, false));
 		EXPECT_GT(64 * DEV_MIB, fill(32768, 64 * DEV_MIB, false));
 		/* Where pages need not lie together. */
