@@ -113,8 +113,8 @@ extern const u8 goalloc_class_to_allocnpages[GOALLOC_NUM_SIZE_CLASSES];
 /* Objects in a span of the class. */
 extern const u16 goalloc_class_to_nelems[GOALLOC_NUM_SIZE_CLASSES];
 
-/* What goalloc_div() takes: 2^32 over the object's size, rounded up. */
-extern const u32 goalloc_class_to_divmagic[GOALLOC_NUM_SIZE_CLASSES];
+/* What goalloc_div() takes: 2^64 over the object's size, rounded up. */
+extern const u64 goalloc_class_to_divmagic[GOALLOC_NUM_SIZE_CLASSES];
 
 /*
  * From a size to its class, use goalloc_size_to_class(). The first is indexed
@@ -162,9 +162,9 @@ static inline u8 goalloc_size_to_class(size_t size)
  * Return: The quotient, rounded down: the index of the slot that holds the
  * byte, or, for a byte in the span's tail, the number of slots.
  */
-static inline u32 goalloc_div(u32 off, u32 magic)
+static inline u32 goalloc_div(u32 off, u64 magic)
 {
-	return mul_u32_u32(off, magic) >> 32;
+	return mul_u64_u64_shr(off, magic, 64);
 }
 
 /**

@@ -11,6 +11,7 @@
  */
 #include <kunit/test.h>
 #include <linux/bitops.h>
+#include <linux/goalloc_sizeclass.h>
 #include <linux/log2.h>
 #include <linux/math.h>
 #include <linux/math64.h>
@@ -48,11 +49,22 @@ static void sizeclass_lookup(struct kunit *test)
 				    slow_class(size), "size %u", size);
 }
 
+/* What callers with a constant size find is the same, here with any size. */
+static void sizeclass_constant(struct kunit *test)
+{
+	for (u32 size = 1; size <= GOALLOC_MAX_SMALL_SIZE; size++)
+		KUNIT_ASSERT_EQ_MSG(test, __goalloc_constant_class(size),
+				    slow_class(size), "size %u", size);
+	KUNIT_EXPECT_EQ(test, __goalloc_constant_class(0), 0);
+	KUNIT_EXPECT_EQ(test, __goalloc_constant_class(GOALLOC_MAX_SMALL_SIZE + 1), 0);
+	KUNIT_EXPECT_EQ(test, __goalloc_constant_class(SIZE_MAX), 0);
+}
+
 /* Up to and with the end of the span, where a pointer past it would fall. */
 static void sizeclass_divide(struct kunit *test)
 {
 	for (u32 class = 1; class < GOALLOC_NUM_SIZE_CLASSES; class++) {
-		u32 magic = goalloc_class_to_divmagic[class];
+		u64 magic = goalloc_class_to_divmagic[class];
 		u32 size = goalloc_class_to_size[class];
 
 		for (u32 off = 0; off <= span_bytes(class); off++)
@@ -301,6 +313,7 @@ static void sizeclass_mean_waste(struct kunit *test)
 
 static struct kunit_case sizeclass_cases[] = {
 	KUNIT_CASE(sizeclass_lookup),
+	KUNIT_CASE(sizeclass_constant),
 	KUNIT_CASE(sizeclass_divide),
 	KUNIT_CASE(sizeclass_rules),
 	KUNIT_CASE(sizeclass_order),
