@@ -51,6 +51,27 @@
 #define GOALLOC_SLAB_NO_MERGE	SLAB_TYPESAFE_BY_RCU
 #endif
 
+/*
+ * Does the preempt count have any of these bits? Since 6.2 the compiler knows that it
+ * is memory, which an instruction can test; before, it was read first.
+ */
+#include <linux/preempt.h>
+#if defined(CONFIG_X86_64) && !defined(CONFIG_UML) && LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+static __always_inline bool goalloc_preempt_count_has(unsigned int bits)
+{
+	bool any;
+
+	asm volatile("testl %2, " __percpu_arg(1)
+		     : "=@ccnz" (any) : "m" (__preempt_count), "i" (bits));
+	return any;
+}
+#else
+static __always_inline bool goalloc_preempt_count_has(unsigned int bits)
+{
+	return preempt_count() & bits;
+}
+#endif
+
 /* A shrinker is allocated by the kernel since 6.7, by whoever has it before. */
 #include <linux/shrinker.h>
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
