@@ -2,6 +2,7 @@
 /*
  * Metadata, counted (Go: mfixalloc.go, and persistentalloc of malloc.go).
  */
+#include <linux/debugfs.h>
 #include <linux/mm.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
@@ -30,15 +31,11 @@ static const struct {
 	const char *name;
 	unsigned int size;
 } span_layout[SPAN_CACHES] = {
-	[SPAN_WORDS_4]	= { "goalloc_mspan_4",
-			    sizeof(struct mspan) + 4 * sizeof(union mspan_word) },
-	[SPAN_WORDS_16]	= { "goalloc_mspan_16",
-			    sizeof(struct mspan) + 16 * sizeof(union mspan_word) },
-	[SPAN_WORDS_32]	= { "goalloc_mspan_32",
-			    sizeof(struct mspan) + 32 * sizeof(union mspan_word) },
+	[SPAN_WORDS_4]	= { "goalloc_mspan_4", MSPAN_RECORD_SIZE(4) },
+	[SPAN_WORDS_16]	= { "goalloc_mspan_16", MSPAN_RECORD_SIZE(16) },
+	[SPAN_WORDS_32]	= { "goalloc_mspan_32", MSPAN_RECORD_SIZE(32) },
 	[SPAN_TINY]	= { "goalloc_mspan_tiny",
-			    sizeof(struct mspan) + 16 * sizeof(union mspan_word) +
-			    sizeof(struct tiny_blocks) },
+			    MSPAN_RECORD_SIZE(16) + sizeof(struct tiny_blocks) },
 };
 
 static struct kmem_cache *span_cache[SPAN_CACHES];
@@ -48,9 +45,23 @@ static struct kmem_cache *chunk_cache[2];	/* by enum goalloc_backing */
 #ifdef CONFIG_FAULT_INJECTION
 /*
  * The kernel's fault injection decides. Tests set it to let the n-th
- * allocation from now on fail.
+ * allocation from now on fail; so does who writes to debugfs' fail_goalloc/, or to
+ * /proc/PID/fail-nth.
  */
 static DECLARE_FAULT_ATTR(fail_goalloc);
+static struct dentry *fail_dir;
+
+/* Not a word of each failure, unless somebody asks for it: loading may be to fail. */
+static void fail_init(void)
+{
+	fail_goalloc.verbose = 0;
+	fail_dir = fault_create_debugfs_attr("fail_goalloc", NULL, &fail_goalloc);
+}
+
+static void fail_exit(void)
+{
+	debugfs_remove(fail_dir);
+}
 
 /**
  * goalloc_should_fail - is this allocation to fail for a test
@@ -60,7 +71,8 @@ static DECLARE_FAULT_ATTR(fail_goalloc);
  */
 bool goalloc_should_fail(void)
 {
-	return should_fail(&fail_goalloc, 1);
+	/* A test that sets it does not wait for those who allocate just now. */
+	return data_race(should_fail(&fail_goalloc, 1));
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_should_fail);
@@ -109,6 +121,14 @@ int goalloc_fail_left(void)
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_fail_left);
+#else
+static void fail_init(void)
+{
+}
+
+static void fail_exit(void)
+{
+}
 #endif
 
 static size_t chunk_size(enum goalloc_backing backing)
@@ -319,14 +339,22 @@ int fixalloc_module_init(void)
 {
 	int i;
 
+	fail_init();
+	/*
+	 * kmemleak does not look into records of spans and mcaches: they name the first
+	 * object of a span, or of a word of it, which would be no leak to it then.
+	 */
 	for (i = 0; i < SPAN_CACHES; i++) {
-		span_cache[i] = kmem_cache_create(span_layout[i].name, span_layout[i].size, 0,
-						  SLAB_HWCACHE_ALIGN | GOALLOC_SLAB_NO_MERGE, NULL);
+		span_cache[i] = kmem_cache_create(span_layout[i].name, span_layout[i].size,
+						  __alignof__(struct mspan),
+						  SLAB_HWCACHE_ALIGN | SLAB_NOLEAKTRACE |
+						  GOALLOC_SLAB_NO_MERGE, NULL);
 		if (!span_cache[i])
 			goto fail;
 	}
 	mcache_cache = kmem_cache_create("goalloc_mcache", sizeof(struct mcache), 0,
-					 SLAB_HWCACHE_ALIGN | GOALLOC_SLAB_NO_MERGE, NULL);
+					 SLAB_HWCACHE_ALIGN | SLAB_NOLEAKTRACE |
+					 GOALLOC_SLAB_NO_MERGE, NULL);
 	chunk_cache[BACKING_LINEAR] = kmem_cache_create("goalloc_chunk_linear",
 							chunk_size(BACKING_LINEAR), 0,
 							GOALLOC_SLAB_NO_MERGE, NULL);
@@ -349,6 +377,7 @@ void fixalloc_module_exit(void)
 {
 	int i;
 
+	fail_exit();
 	rcu_barrier();
 	kmem_cache_destroy(chunk_cache[BACKING_SPARSE]);
 	kmem_cache_destroy(chunk_cache[BACKING_LINEAR]);

@@ -337,8 +337,8 @@ static void fixalloc_mspans(struct kunit *test)
 				KUNIT_EXPECT_NULL(test, memchr_inv(s[i]->tiny, 0,
 								   sizeof(*s[i]->tiny)));
 		}
-		KUNIT_EXPECT_GE(test, each, sizeof(**s) +
-				DIV_ROUND_UP(slots, MSPAN_WORD_SLOTS) * sizeof(s[0]->words[0]));
+		KUNIT_EXPECT_GE(test, each,
+				MSPAN_RECORD_SIZE(DIV_ROUND_UP(slots, MSPAN_WORD_SLOTS)));
 		for (u32 i = 0; i < ARRAY_SIZE(s); i++)
 			fixalloc_mspan_free_now(heap, s[i]);
 		KUNIT_EXPECT_EQ(test, atomic64_read(&heap->mspan_bytes), 0);
