@@ -123,18 +123,20 @@ static bool range_valid(u64 base, u64 npages)
 	       npages <= GOALLOC_NR_PAGES - goalloc_page_index(base);
 }
 
-/* Is every page of the range grown, and as @used says? */
+/* Is every page of the piece grown, and as @used says? */
+static bool piece_is(const struct piece *x, bool used)
+{
+	return x->chunk && x->chunk->ready &&
+	       palloc_bits_popcount(&x->chunk->data.alloc, x->i, x->n) == (used ? x->n : 0);
+}
+
 static bool range_is(struct pagealloc *p, u64 page, u64 npages, bool used)
 {
 	struct piece x = { .page = page, .left = npages };
 
-	while (next_piece(p, &x)) {
-		u32 want = used ? x.n : 0;
-
-		if (!x.chunk || !x.chunk->ready ||
-		    palloc_bits_popcount(&x.chunk->data.alloc, x.i, x.n) != want)
+	while (next_piece(p, &x))
+		if (!piece_is(&x, used))
 			return false;
-	}
 	return true;
 }
 
@@ -165,26 +167,23 @@ static bool valid_align(struct pagealloc *p, u64 npages, u64 align_pages)
 	return false;
 }
 
-/*
- * Bring the summaries of a range up to date with its bits, from the leaves to
- * the root, or to the level where nothing changed. All chunks of the range
- * are prepared.
- */
-static void update(struct pagealloc *p, u64 page, u64 npages)
+/* Brings the summary of a piece's chunk up to date; true if it changed. */
+static bool update_leaf(const struct piece *x)
+{
+	pallocsum sum = palloc_summarize(x->chunk);
+
+	if (x->leaf->sum[x->slot] == sum)
+		return false;
+	WRITE_ONCE(x->leaf->sum[x->slot], sum);
+	return true;
+}
+
+/* The levels above the leaves, as far as something changes. */
+static void update_above(struct pagealloc *p, u64 page, u64 npages)
 {
 	u32 first = page >> PALLOC_CHUNK_PAGE_SHIFT;
 	u32 last = (page + npages - 1) >> PALLOC_CHUNK_PAGE_SHIFT;
-	bool changed = false;
-	struct piece x = { .page = page, .left = npages };
-
-	while (next_piece(p, &x)) {
-		pallocsum sum = palloc_summarize(x.chunk);
-
-		if (x.leaf->sum[x.slot] != sum) {
-			WRITE_ONCE(x.leaf->sum[x.slot], sum);
-			changed = true;
-		}
-	}
+	bool changed = true;
 
 	for (u32 level = PAGEALLOC_LEAF; level-- && changed;) {
 		u32 shift = chunk_shift(level);
@@ -206,6 +205,29 @@ static void update(struct pagealloc *p, u64 page, u64 npages)
 	}
 }
 
+/*
+ * Bring the summaries of a range up to date with its bits, from the leaves to
+ * the root, or to the level where nothing changed. All chunks of the range
+ * are prepared.
+ */
+static void update(struct pagealloc *p, u64 page, u64 npages)
+{
+	struct piece x = { .page = page, .left = npages };
+	bool changed = false;
+
+	while (next_piece(p, &x))
+		changed |= update_leaf(&x);
+	if (changed)
+		update_above(p, page, npages);
+}
+
+/* As update(), of a range in one chunk, with its only piece. */
+static void update_piece(struct pagealloc *p, const struct piece *x)
+{
+	if (update_leaf(x))
+		update_above(p, x->page - x->n, x->n);
+}
+
 /* Take a range that is known to be free; returns what was scavenged of it. */
 static u64 take_range(struct pagealloc *p, u64 page, u64 npages)
 {
@@ -214,7 +236,11 @@ static u64 take_range(struct pagealloc *p, u64 page, u64 npages)
 
 	while (next_piece(p, &x))
 		scav += palloc_alloc_range(x.chunk, x.i, x.n);
-	update(p, page, npages);
+	/* Nearly all runs lie in one chunk, which is looked up once then. */
+	if (x.n == npages)
+		update_piece(p, &x);
+	else
+		update(p, page, npages);
 	return scav;
 }
 
@@ -604,11 +630,12 @@ int pagealloc_grow(struct pagealloc *p, u64 base, u64 nchunks)
 	for (x = range; next_piece(p, &x);) {
 		bitmap_zero(x.chunk->data.alloc.b, PALLOC_CHUNK_PAGES);
 		bitmap_fill(x.chunk->data.scavenged.b, PALLOC_CHUNK_PAGES);
-		x.chunk->ready = true;
+		/* Some look without the lock whether there is anything to be seen. */
+		WRITE_ONCE(x.chunk->ready, true);
 	}
 
-	p->start = p->end ? min(p->start, base) : base;
-	p->end = max(p->end, base + (nchunks << PALLOC_CHUNK_SHIFT));
+	WRITE_ONCE(p->start, p->end ? min(p->start, base) : base);
+	WRITE_ONCE(p->end, max(p->end, base + (nchunks << PALLOC_CHUNK_SHIFT)));
 	p->search_addr = min(p->search_addr, base);
 	update(p, page, npages);
 	return 0;
@@ -662,14 +689,14 @@ static void shrink_bounds(struct pagealloc *p, u32 chunk)
 
 	if (base + PALLOC_CHUNK_SIZE == p->end) {
 		next = next_grown(p, chunk, false);
-		p->end = goalloc_chunk_base(next + 1);
+		WRITE_ONCE(p->end, goalloc_chunk_base(next + 1));
 		if (next < 0 || p->end <= p->start) {
-			p->start = 0;
-			p->end = 0;
+			WRITE_ONCE(p->start, 0);
+			WRITE_ONCE(p->end, 0);
 		}
 	} else if (base == p->start) {
 		next = next_grown(p, chunk, true);
-		p->start = next < 0 ? p->end : goalloc_chunk_base(next);
+		WRITE_ONCE(p->start, next < 0 ? p->end : goalloc_chunk_base(next));
 	}
 }
 
@@ -705,7 +732,8 @@ int pagealloc_ungrow(struct pagealloc *p, u64 base,
 	    !range_is(p, goalloc_page_index(base), PALLOC_CHUNK_PAGES, false))
 		return refuse(p, "shrinking by a chunk", base, 1);
 	chunk = goalloc_chunk_index(base);
-	memset(pagealloc_chunk(p, base), 0, sizeof(struct palloc_chunk));
+	/* Who looks at it under RCU finds it as it was, or empty, or in between. */
+	data_race(memset(pagealloc_chunk(p, base), 0, sizeof(struct palloc_chunk)));
 
 	link[0] = &p->child[slot_of(0, chunk)];
 	entry[0] = &p->sum[slot_of(0, chunk)];
@@ -912,16 +940,25 @@ int pagealloc_free(struct pagealloc *p, u64 base, u64 npages)
 {
 	u64 page = goalloc_page_index(base);
 	struct piece x = { .page = page, .left = npages };
+	bool one;
 
 	lockdep_assert_held(p->lock);
 
-	if (!range_valid(base, npages) || !range_is(p, page, npages, true))
+	if (!range_valid(base, npages))
 		return refuse(p, "freeing of pages", base, npages);
-
-	while (next_piece(p, &x))
+	next_piece(p, &x);
+	one = !x.left;
+	/* As in take_range(). */
+	if (one ? !piece_is(&x, true) : !range_is(p, page, npages, true))
+		return refuse(p, "freeing of pages", base, npages);
+	do
 		palloc_free_range(x.chunk, x.i, x.n);
+	while (next_piece(p, &x));
 	p->search_addr = min(p->search_addr, base);
-	update(p, page, npages);
+	if (one)
+		update_piece(p, &x);
+	else
+		update(p, page, npages);
 	return 0;
 }
 
@@ -951,8 +988,9 @@ int pagealloc_set_block(struct pagealloc *p, u64 addr, u16 block_pages)
 				   block_pages > PALLOC_HALF_PAGES)))
 		return refuse(p, "blocks of pages", addr, block_pages);
 
-	c->block_pages[goalloc_chunk_page(addr) / PALLOC_HALF_PAGES] =
-		block_pages;
+	/* Read without the lock by whoever has a run there. */
+	WRITE_ONCE(c->block_pages[goalloc_chunk_page(addr) / PALLOC_HALF_PAGES],
+		   block_pages);
 	update(p, goalloc_page_index(addr), 1);
 	return 0;
 }
@@ -1120,16 +1158,58 @@ u64 pagealloc_count_scavenged(struct pagealloc *p, u64 base, u64 npages)
 
 	lockdep_assert_held(p->lock);
 
-	if (!range_valid(base, npages) || !range_ready(p, page, npages)) {
-		refuse(p, "counting of pages", base, npages);
-		return 0;
-	}
-	while (next_piece(p, &x))
+	if (!range_valid(base, npages))
+		goto refuse;
+	while (next_piece(p, &x)) {
+		if (!x.chunk || !x.chunk->ready)
+			goto refuse;
 		n += palloc_scavenged_count(x.chunk, x.i, x.n);
+	}
 	return n;
+refuse:
+	refuse(p, "counting of pages", base, npages);
+	return 0;
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(pagealloc_count_scavenged);
+
+/**
+ * pagealloc_open_holes() - Make the holes of a range free pages, not backed
+ * @p: the page allocator
+ * @base: address of the first page
+ * @npages: how many heap pages
+ *
+ * A hole is made with pagealloc_set_scavenged(), of a page in use: see
+ * pallocbits.h. Go has none.
+ *
+ * Context: Lock held.
+ * Return: how many there were; 0, with nothing changed, if the range is not all
+ * grown.
+ */
+u64 pagealloc_open_holes(struct pagealloc *p, u64 base, u64 npages)
+{
+	u64 page = goalloc_page_index(base);
+	struct piece x = { .page = page, .left = npages };
+	u64 n = 0;
+
+	lockdep_assert_held(p->lock);
+
+	if (!range_valid(base, npages) || !range_ready(p, page, npages)) {
+		refuse(p, "opening of holes", base, npages);
+		return 0;
+	}
+	while (next_piece(p, &x)) {
+		n += palloc_count_holes(x.chunk, x.i, x.n);
+		palloc_open_holes(x.chunk, x.i, x.n);
+	}
+	if (n) {
+		p->search_addr = min(p->search_addr, base);
+		update(p, page, npages);
+	}
+	return n;
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(pagealloc_open_holes);
 
 /**
  * pagealloc_chunk() - The state of the chunk at an address

@@ -159,6 +159,9 @@ u64 pagealloc_set_scavenged(struct pagealloc *p, u64 base, u64 npages);
 u64 pagealloc_clear_scavenged(struct pagealloc *p, u64 base, u64 npages);
 u64 pagealloc_count_scavenged(struct pagealloc *p, u64 base, u64 npages);
 
+/* Holes; the caller holds the lock. */
+u64 pagealloc_open_holes(struct pagealloc *p, u64 base, u64 npages);
+
 /* Looking, with the lock or under RCU. */
 struct palloc_chunk *pagealloc_chunk(struct pagealloc *p, u64 addr);
 pallocsum pagealloc_level_summary(struct pagealloc *p, u32 level, u32 idx);

@@ -3,8 +3,9 @@
  * Per-CPU page caches (Go: mpagecache.go).
  *
  * A CPU sets up to 64 neighbouring heap pages aside and makes short runs of
- * them without the heap lock. In the page allocator those pages are in use; in
- * the books they are idle, and their scavenged bits come along with them.
+ * them without the heap lock; on linear heaps those of short spans return
+ * there, too. In the page allocator those pages are in use; in the books they are
+ * idle, and their scavenged bits come along with them.
  *
  * The lock is one CPU's own but for the rare moments when somebody wants the
  * pages of all CPUs back, so it is taken uncontended.
@@ -38,10 +39,10 @@ void page_cache_init(struct page_cache *c);
 u64 page_cache_take(struct page_cache *c, u32 npages, u32 block_pages, u32 *scav);
 u32 page_cache_back(struct page_cache *c, u64 addr, u32 npages);
 
-/* Without the lock a guess. */
 static inline bool page_cache_empty(const struct page_cache *c)
 {
-	return !READ_ONCE(c->set.pages);
+	/* Without the lock a guess. */
+	return !data_race(READ_ONCE(c->set.pages));
 }
 
 #endif /* GOALLOC_PAGECACHE_H */

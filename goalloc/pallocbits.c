@@ -98,38 +98,36 @@ GOALLOC_EXPORT_FOR_KUNIT(palloc_wall);
  */
 pallocsum palloc_summarize(const struct palloc_chunk *c)
 {
-	u32 start = START_UNSET, max = 0, run = 0, block = 0;
+	u32 start = START_UNSET, max = 0, run = 0, block = 0, mask = ~0U;
 
 	if (!c->ready || bitmap_full(c->data.alloc.b, PALLOC_CHUNK_PAGES))
 		return 0;
 
 	for (u32 i = 0; i < PALLOC_CHUNK_PAGES; i += BITS_PER_LONG) {
 		unsigned long used = c->data.alloc.b[i / BITS_PER_LONG];
-		u32 below = block;
+		bool wall = !(i & mask);
 
 		/* A half's blocks are the same in all of its words. */
-		block = c->block_pages[i / PALLOC_HALF_PAGES];
-		if ((below && !(i & (below - 1))) ||
-		    (block && !(i & (block - 1)))) {
+		if (!(i & (PALLOC_HALF_PAGES - 1))) {
+			wall = block;
+			block = c->block_pages[i / PALLOC_HALF_PAGES];
+			wall |= block;
+			mask = block - 1;	/* without blocks no index */
+		}
+		if (wall || !~used) {
 			max = max(max, run);
 			if (start == START_UNSET)
 				start = run;
 			run = 0;
+			if (!~used)
+				continue;
 		}
-
-		if (!used && !(block && block < BITS_PER_LONG)) {
+		if (!used && mask >= BITS_PER_LONG - 1) {
 			run += BITS_PER_LONG;
 			continue;
 		}
-		if (!~used) {
-			max = max(max, run);
-			if (start == START_UNSET)
-				start = run;
-			run = 0;
-			continue;
-		}
 
-		if (block && block < BITS_PER_LONG) {
+		if (mask < BITS_PER_LONG - 1) {
 			/* Walled in on both sides: only max is of interest. */
 			for (u32 at = 0; at < BITS_PER_LONG; at += block)
 				max = longest_run((~used >> at) &
@@ -138,11 +136,12 @@ pallocsum palloc_summarize(const struct palloc_chunk *c)
 		}
 
 		run += __ffs(used);
-		max = max(max, run);
 		if (start == START_UNSET)
 			start = run;
-		max = longest_run(~used, max);
+		max = max(max, run);
+		/* Both ends count first: what is longer in between is seldom there. */
 		run = BITS_PER_LONG - 1 - __fls(used);
+		max = longest_run(~used, max(max, run));
 	}
 
 	max = max(max, run);
@@ -529,6 +528,12 @@ u32 palloc_count_idle(const struct palloc_chunk *c, u32 lo, u32 hi, u32 min)
 
 	if (!c->ready)
 		return 0;
+	if (min == 1 && !lo && hi == PALLOC_CHUNK_PAGES) {
+		for (u32 word = 0; word < PALLOC_CHUNK_PAGES / BITS_PER_LONG; word++)
+			count += hweight_long(~(c->data.alloc.b[word] |
+						c->data.scavenged.b[word]));
+		return count;
+	}
 	for (u32 word = lo / BITS_PER_LONG;
 	     word < DIV_ROUND_UP(hi, BITS_PER_LONG); word++)
 		count += hweight_long(~busy_units(c, word, lo, hi, min));
@@ -536,6 +541,75 @@ u32 palloc_count_idle(const struct palloc_chunk *c, u32 lo, u32 hi, u32 min)
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(palloc_count_idle);
+
+/* The part of a word that is in [i, i + n). */
+static unsigned long range_mask(u32 word, u32 i, u32 n)
+{
+	u32 first = word * BITS_PER_LONG;
+	unsigned long mask = ~0UL;
+
+	if (i > first)
+		mask &= BITMAP_FIRST_WORD_MASK(i);
+	if (i + n < first + BITS_PER_LONG)
+		mask &= BITMAP_LAST_WORD_MASK(i + n);
+	return mask;
+}
+
+/**
+ * palloc_count_holes() - Count the holes of a range
+ * @c: the chunk
+ * @i: first page
+ * @n: length of the range, at least 1
+ *
+ * Context: Any; lock held.
+ * Return: how many of the pages are holes.
+ */
+u32 palloc_count_holes(const struct palloc_chunk *c, u32 i, u32 n)
+{
+	u32 count = 0;
+
+	for (u32 w = i / BITS_PER_LONG; w < DIV_ROUND_UP(i + n, BITS_PER_LONG); w++)
+		count += hweight_long(c->data.alloc.b[w] & c->data.scavenged.b[w] &
+				      range_mask(w, i, n));
+	return count;
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(palloc_count_holes);
+
+/**
+ * palloc_any_used() - Is a page of a range in use?
+ * @c: the chunk
+ * @i: first page
+ * @n: length of the range, at least 1
+ *
+ * Context: Any; lock held.
+ * Return: true if one is, and is no hole.
+ */
+bool palloc_any_used(const struct palloc_chunk *c, u32 i, u32 n)
+{
+	for (u32 w = i / BITS_PER_LONG; w < DIV_ROUND_UP(i + n, BITS_PER_LONG); w++)
+		if (c->data.alloc.b[w] & ~c->data.scavenged.b[w] & range_mask(w, i, n))
+			return true;
+	return false;
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(palloc_any_used);
+
+/**
+ * palloc_open_holes() - Make the holes of a range free pages, not backed
+ * @c: the chunk
+ * @i: first page
+ * @n: length of the range, at least 1
+ *
+ * Context: Any; lock held. The caller updates the summaries.
+ */
+void palloc_open_holes(struct palloc_chunk *c, u32 i, u32 n)
+{
+	for (u32 w = i / BITS_PER_LONG; w < DIV_ROUND_UP(i + n, BITS_PER_LONG); w++)
+		c->data.alloc.b[w] &= ~(c->data.scavenged.b[w] & range_mask(w, i, n));
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(palloc_open_holes);
 
 /**
  * pallocsum_merge() - Make one summary from those of neighbours

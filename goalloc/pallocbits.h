@@ -20,6 +20,11 @@
  * The beginning and the end of a summary are what can join a neighbour, so
  * they are 0 where there is a wall.
  *
+ * Holes. A page that is in use and scavenged is a hole: its memory went back
+ * while other pages of its block were in use, and as a block's pages lie where
+ * they lie, no other memory can take its place. It counts as idle, no run has
+ * it, and it is free again when the rest of the block has gone.
+ *
  * Units: indices and lengths are in heap pages, indices counted from the
  * chunk's first page. The caller sees to it that ranges are inside the chunk
  * and not empty, and holds the lock that protects the chunk: nothing here
@@ -165,5 +170,10 @@ u32 palloc_scavenged_count(const struct palloc_chunk *c, u32 i, u32 n);
 u32 palloc_find_scavenge_candidate(const struct palloc_chunk *c, u32 lo, u32 hi,
 				   u32 min, u32 max, u32 *n);
 u32 palloc_count_idle(const struct palloc_chunk *c, u32 lo, u32 hi, u32 min);
+
+/* Holes: see above. */
+u32 palloc_count_holes(const struct palloc_chunk *c, u32 i, u32 n);
+bool palloc_any_used(const struct palloc_chunk *c, u32 i, u32 n);
+void palloc_open_holes(struct palloc_chunk *c, u32 i, u32 n);
 
 #endif
