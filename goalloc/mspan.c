@@ -44,6 +44,7 @@ void mspan_init(struct mspan *s, struct goalloc_heap *heap, u8 spc, u64 start,
 
 	if (spc < 2) {
 		s->nelems = 1;
+		s->divmul = 1;
 	} else if (spanclass_is_exact(spc)) {
 		s->elemsize32 = elemsize;
 		s->divmul = s->central->divmul;
@@ -57,8 +58,8 @@ void mspan_init(struct mspan *s, struct goalloc_heap *heap, u8 spc, u64 start,
 	}
 	s->nwords = DIV_ROUND_UP(s->nelems, MSPAN_WORD_SLOTS);
 	for (w = 0; w < s->nwords; w++) {
-		s->words[w].free = ~mspan_word_invalid(s, w);
-		s->words[w].remote = mspan_word_invalid(s, w);
+		s->words[w].free = mspan_word_slots(s, w);
+		s->words[w].kept = mspan_word_slots(s, w);
 	}
 }
 
@@ -79,17 +80,8 @@ GOALLOC_EXPORT_FOR_KUNIT(mspan_init);
 int mspan_free_remote(struct mspan *s, u32 slot)
 {
 	union mspan_word *w = &s->words[slot / MSPAN_WORD_SLOTS];
-	u32 mask = BIT(slot % MSPAN_WORD_SLOTS);
-	union mspan_word old, new;
 
-	old.both = READ_ONCE(w->both);
-	do {
-		if ((old.free | old.remote) & mask)
-			return -EALREADY;
-		new = old;
-		new.remote |= mask;
-	} while (!try_cmpxchg(&w->both, &old.both, new.both));
-	return 0;
+	return mspan_word_free_remote(w, BIT(slot % MSPAN_WORD_SLOTS)) ? 0 : -EALREADY;
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(mspan_free_remote);
@@ -108,7 +100,7 @@ int mspan_free_owned(struct mspan *s, u32 slot)
 	u32 mask = BIT(slot % MSPAN_WORD_SLOTS);
 	u32 free = READ_ONCE(w->free);
 
-	if ((free | READ_ONCE(w->remote)) & mask)
+	if (!(READ_ONCE(w->kept) & ~free & mask))
 		return -EALREADY;
 	WRITE_ONCE(w->free, free | mask);
 	return 0;
@@ -117,27 +109,27 @@ int mspan_free_owned(struct mspan *s, u32 slot)
 GOALLOC_EXPORT_FOR_KUNIT(mspan_free_owned);
 
 /*
- * Moves the remote frees of a word to its free half. Both change in one swap,
- * so a slot is never seen live in between. A bit found in both halves is a
+ * Takes the remote frees of a word over into its free half. Both change in one swap,
+ * so a slot is never seen live in between. A slot that was free and not kept is a
  * double free that no caller was told of (mspan.h); it was counted as a free,
  * which is taken back here.
  */
 static void mspan_merge_word(struct mspan *s, u32 w)
 {
-	u32 invalid = mspan_word_invalid(s, w);
+	u32 slots = mspan_word_slots(s, w);
 	union mspan_word *word = &s->words[w];
 	union mspan_word old, new;
 	u32 late;
 
 	old.both = READ_ONCE(word->both);
 	do {
-		if (!(old.remote & ~invalid))
+		if (old.kept == slots)
 			return;
-		new.free = old.free | (old.remote & ~invalid);
-		new.remote = invalid;
+		new.free = old.free | (slots & ~old.kept);
+		new.kept = slots;
 	} while (!try_cmpxchg(&word->both, &old.both, new.both));
 
-	late = old.free & old.remote & ~invalid;
+	late = old.free & ~old.kept;
 	if (unlikely(late)) {
 		atomic64_add(hweight32(late), &s->heap->faults[GOALLOC_FAULT_LATE]);
 		atomic64_sub(hweight32(late), &s->heap->frees[s->spanclass]);
@@ -179,7 +171,7 @@ bool mspan_word_all_free(const struct mspan *s, u32 w)
 	union mspan_word v;
 
 	v.both = READ_ONCE(s->words[w].both);
-	return (v.free | v.remote) == ~0U;
+	return !mspan_word_live(v);
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(mspan_word_all_free);
@@ -219,7 +211,7 @@ bool mspan_has_free(const struct mspan *s)
 		union mspan_word v;
 
 		v.both = READ_ONCE(s->words[w].both);
-		if (v.free | (v.remote & ~mspan_word_invalid(s, w)))
+		if (mspan_word_live(v) != mspan_word_slots(s, w))
 			return true;
 	}
 	return false;
@@ -242,7 +234,7 @@ u32 mspan_live(const struct mspan *s)
 		union mspan_word v;
 
 		v.both = READ_ONCE(s->words[w].both);
-		live += hweight32(~(v.free | v.remote));
+		live += hweight32(mspan_word_live(v));
 	}
 	return live;
 }
@@ -281,36 +273,34 @@ bool mspan_slot_live(const struct mspan *s, u32 slot)
 	union mspan_word v;
 
 	v.both = READ_ONCE(s->words[slot / MSPAN_WORD_SLOTS].both);
-	return !((v.free | v.remote) & BIT(slot % MSPAN_WORD_SLOTS));
+	return mspan_word_live(v) & BIT(slot % MSPAN_WORD_SLOTS);
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(mspan_slot_live);
 
-/* The table in mspan.h: may a span go from one place to the other? */
-static const u8 mspan_moves[] = {
+const u8 mspan_moves[] = {
 	[MSPAN_HELD]	= BIT(MSPAN_CACHED) | BIT(MSPAN_PARTIAL) | BIT(MSPAN_FULL),
 	[MSPAN_CACHED]	= BIT(MSPAN_HELD) | BIT(MSPAN_PARTIAL) | BIT(MSPAN_FULL),
 	[MSPAN_PARTIAL]	= BIT(MSPAN_CACHED) | BIT(MSPAN_HELD),
 	[MSPAN_FULL]	= BIT(MSPAN_PARTIAL) | BIT(MSPAN_HELD),
 };
 
+GOALLOC_EXPORT_FOR_KUNIT(mspan_moves);
+
 /**
- * mspan_set_place - moves a span from one place to another
+ * mspan_bad_move - warns of a move that is not in the table
  * @s: the span
  * @place: where it goes
  *
- * Context: the span's holder, under its mcentral's lock or before anybody
- * else can find the span.
+ * Context: as mspan_set_place().
  */
-void mspan_set_place(struct mspan *s, enum mspan_place place)
+noinline void mspan_bad_move(const struct mspan *s, enum mspan_place place)
 {
-	WARN_ONCE(!(mspan_moves[s->place] & BIT(place)),
-		  "goalloc: span at %llx cannot go from place %u to %u\n", s->start_addr,
+	WARN_ONCE(1, "goalloc: span at %llx cannot go from place %u to %u\n", s->start_addr,
 		  s->place, place);
-	WRITE_ONCE(s->place, place);
 }
 
-GOALLOC_EXPORT_FOR_KUNIT(mspan_set_place);
+GOALLOC_EXPORT_FOR_KUNIT(mspan_bad_move);
 
 /**
  * tiny_take - makes a tiny block of a slot
@@ -321,7 +311,7 @@ GOALLOC_EXPORT_FOR_KUNIT(mspan_set_place);
  */
 void tiny_take(struct mspan *s, u32 slot)
 {
-	s->tiny->used[slot] = 0;
+	WRITE_ONCE(s->tiny->used[slot], 0);
 	/*
 	 * Nothing lives in the block, so no free changes the word now; whoever
 	 * frees in it later has got an address from tiny_add(), which orders.

@@ -9,19 +9,19 @@
  *	free	bit = 1: the slot is free. Written by the span's holder only, with
  *		plain stores (I1). Takes the place of Go's allocBits and
  *		allocCache.
- *	remote	bit = 1: somebody who is not the holder has freed the slot. Set
- *		by a compare-and-swap of the whole word, which succeeds only
- *		while both bits are 0, so that of several frees of one object
- *		one wins and the others know (I2). Cleared by the holder, who
- *		moves the bit to the free half in the same way.
+ *	kept	bit = 0: somebody who is not the holder has freed the slot, a
+ *		remote free. Cleared by a compare-and-swap of the whole word,
+ *		which succeeds only while the slot is live, so that of several
+ *		frees of one object one wins and the others know (I2). Set by
+ *		the holder, who makes the slot free in the same swap.
  *
- * A slot is live when both bits are 0 (I2). Bits past the last slot are 1 in
- * the remote half for ever, so that they can be neither freed nor handed out.
+ * A slot is live when it is kept and not free (I2). Bits past the last slot are 0
+ * in both halves for ever, so that they can be neither freed nor handed out.
  *
  * The holder's free is a load and a store, not a locked instruction. When it
  * meets a remote free of the same object, a double free from two CPUs at the
- * same instant, both bits end up 1 and both callers saw success. The slot is
- * free once all the same: next_free_fast() does not hand it out before the
+ * same instant, the slot ends up free and not kept, and both callers saw success.
+ * It is free once all the same: next_free_fast() does not hand it out before the
  * halves are merged, and the merge counts the second free as the fault that it
  * is. Only if the holder allocates the slot again in that very instant is the
  * second free one of the new object, as with any double free that comes after
@@ -42,8 +42,14 @@
  *	PARTIAL	in a partial set of its mcentral
  *	FULL	in a full set of its mcentral; every large object's span
  *
- * A free that finds FULL makes the span PARTIAL; one that finds its word all
- * free looks whether the whole span is, and gives it back (I4). Whoever moves
+ * Of a kernel heap's span in which few slots live the pages of the system without
+ * a live one may go back. It is closed then, and stays so: it is FULL whatever is
+ * free in it, nobody allocates from it, and it returns to the heap when the last
+ * object dies (backing.c).
+ *
+ * A free that finds FULL makes the span PARTIAL, or HELD if all of it is free and
+ * none is kept in reserve; one that finds its word all free looks whether the whole
+ * span is, and gives it back (I4). Whoever moves
  * a span to FULL or PARTIAL looks at the remote bits after the store of the
  * place, and whoever frees looks at the place after the store of the remote
  * bit, both with a full barrier between the two: one of them sees the other
@@ -66,6 +72,7 @@
 #include <linux/cache.h>
 #include <linux/list.h>
 #include <linux/rcupdate.h>
+#include <linux/stddef.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
 
@@ -139,7 +146,7 @@ enum mspan_place {
 union mspan_word {
 	struct {
 		u32 free;
-		u32 remote;
+		u32 kept;
 	};
 	u64 both;
 } __aligned(8);
@@ -182,17 +189,9 @@ struct gc_bits {
  * Freed after an RCU grace period: a free that raced with the span's return
  * to the heap finds every slot free and is refused (I2).
  *
- * @base: address of the first slot: a kernel address on kernel heaps, a heap
- *	address on file heaps. Constant, as is all up to @state.
- * @divmul: 2^32 / @elemsize, rounded up; 0 for one large object
- * @elemsize32: bytes of a slot; 0 for one large object
- * @owner: cpu | context << 28 of the mcache that allocates from it, with
- *	MSPAN_TINY_OWNER if it is a tiny span; or MSPAN_NO_OWNER. Written by the
- *	holder.
- * @cache: the owner's entry for this span class
- * @nelems: slots
- * @nwords: words of 32 slots
- * @spanclass: index of its mcentral
+ * What a free needs is in one cache line: the fields from @base on, and the
+ * first words.
+ *
  * @place: where the span is; changed under @central's lock, read without
  * @state: Go's state, mSpanInUse from publication to return
  * @empty: in @central's count of spans kept though all their slots are free
@@ -203,6 +202,7 @@ struct gc_bits {
  * @nid: the node its memory lies on, or NUMA_NO_NODE where that is many or
  *	does not matter
  * @sweepgen: Go's, against the heap's (I5)
+ * @elemsize32: bytes of a slot; 0 for one large object
  * @start_addr: heap address of the run
  * @npages: heap pages
  * @elemsize: bytes of a slot, large objects' too
@@ -211,20 +211,25 @@ struct gc_bits {
  * @list: in a set of @central (its lock)
  * @tiny: its tiny blocks, or NULL
  * @gcmark_bits: marks of the cycle under way, or NULL
+ * @next: the next one its mcache has of this class
+ * @gone: of a closed one, which of the system's pages that it lies in have no
+ *	memory: whoever has it HELD writes it
  * @rcu: frees the record
  * @work: takes down the mapping of a span freed where that is not allowed
- * @words: free and remote bits
+ * @base: address of the first slot: a kernel address on kernel heaps, a heap
+ *	address on file heaps. Constant, as are @divmul, @nelems, @nwords,
+ *	@spanclass and the sizes.
+ * @divmul: 2^64 / @elemsize32, rounded up; 1 for one large object
+ * @owner: cpu | context << 28 of the mcache that allocates from it, with
+ *	MSPAN_TINY_OWNER if it is a tiny span; or MSPAN_NO_OWNER. Written by the
+ *	holder.
+ * @nelems: slots
+ * @nwords: words of 32 slots
+ * @spanclass: index of its mcentral
+ * @cache: the entry for this span class of the owner, or of the last one
+ * @words: free and kept bits
  */
 struct mspan {
-	unsigned long base;
-	u32 divmul;
-	u32 elemsize32;
-	u32 owner;
-	u16 nelems;
-	u8 nwords;
-	u8 spanclass;
-	struct mcache_alloc *cache;
-	struct tiny_blocks *tiny;
 	u8 place;
 	u8 state;
 	u8 empty;
@@ -233,24 +238,52 @@ struct mspan {
 	u8 band;
 	s16 nid;
 	u32 sweepgen;
-
+	u32 elemsize32;
 	u64 start_addr;
 	u64 npages;
 	u64 elemsize;
 	struct goalloc_heap *heap;
 	struct mcentral *central;
 	struct list_head list;
+	struct tiny_blocks *tiny;
 	struct gc_bits *gcmark_bits;
+	union {
+		struct mspan *next;
+		u64 gone;
+	};
 	union {
 		struct rcu_head rcu;
 		struct work_struct work;
 	};
+
+	unsigned long base __aligned(64);
+	u64 divmul;
+	u32 owner;
+	u16 nelems;
+	u8 nwords;
+	u8 spanclass;
+	struct mcache_alloc *cache;
 	union mspan_word words[];
 };
+
+/* A record with so many words. The size of the struct itself has padding. */
+#define MSPAN_RECORD_SIZE(nwords)	\
+	(offsetof(struct mspan, words) + (nwords) * sizeof(union mspan_word))
+
+/* The record of no span: no slot of it is free, or live. Never written. */
+extern struct mspan goalloc_emptymspan;
 
 static inline u64 mspan_bytes(const struct mspan *s)
 {
 	return s->npages << GOALLOC_PAGE_SHIFT;
+}
+
+/* In mspan.band once nobody is to allocate from the span any more. */
+#define MSPAN_CLOSED		U8_MAX
+
+static inline bool mspan_is_closed(const struct mspan *s)
+{
+	return READ_ONCE(s->band) == MSPAN_CLOSED;
 }
 
 static inline bool mspan_is_large(const struct mspan *s)
@@ -258,12 +291,49 @@ static inline bool mspan_is_large(const struct mspan *s)
 	return s->spanclass < 2;
 }
 
-/* The bits of word @w that stand for no slot. */
-static inline u32 mspan_word_invalid(const struct mspan *s, u32 w)
+/* The bits of word @w that stand for slots. */
+static inline u32 mspan_word_slots(const struct mspan *s, u32 w)
 {
 	u32 n = s->nelems - w * MSPAN_WORD_SLOTS;
 
-	return n >= MSPAN_WORD_SLOTS ? 0 : ~0U << n;
+	return n >= MSPAN_WORD_SLOTS ? ~0U : ~(~0U << n);
+}
+
+/* The slots of a word that are live. */
+static inline u32 mspan_word_live(union mspan_word v)
+{
+	return v.kept & ~v.free;
+}
+
+/*
+ * The lower half of a product, and in @high its upper half. For the compiler's own
+ * the second factor is in a register, and the result leaves the one it is in.
+ */
+static __always_inline u64 mul_halves(u64 a, const u64 *b, u64 *high)
+{
+#ifdef __x86_64__
+	u64 low;
+
+	asm("mulq %3" : "=a" (low), "=d" (*high) : "0" (a), "m" (*b));
+	return low;
+#else
+	*high = mul_u64_u64_shr(a, *b, 64);
+	return a * *b;
+#endif
+}
+
+/*
+ * Divides the address's offset by the size of a slot. True if nothing remains:
+ * the lower half of the product is then a multiple of what @divmul was rounded up
+ * by, and less than @divmul, and else it is not (after Lemire, Kaser and Kurz,
+ * Faster remainder by direct computation). The slot may be the one behind the
+ * last, whose bits are those of no slot.
+ */
+static __always_inline bool mspan_divide(const struct mspan *s, unsigned long addr, u64 *slot)
+{
+	u64 rest = mul_halves(addr - s->base, &s->divmul, slot);
+
+	return rest < s->divmul;
 }
 
 /*
@@ -272,10 +342,9 @@ static inline u32 mspan_word_invalid(const struct mspan *s, u32 w)
  */
 static inline long mspan_slot_of(const struct mspan *s, unsigned long addr)
 {
-	u64 off = addr - s->base;
-	u64 slot = (off * s->divmul) >> 32;
+	u64 slot;
 
-	if (slot * s->elemsize32 != off || slot >= s->nelems)
+	if (!mspan_divide(s, addr, &slot) || slot >= s->nelems)
 		return -1;
 	return slot;
 }
@@ -283,6 +352,33 @@ static inline long mspan_slot_of(const struct mspan *s, unsigned long addr)
 static inline unsigned long mspan_slot_addr(const struct mspan *s, u32 slot)
 {
 	return s->base + (u64)slot * s->elemsize32;
+}
+
+/*
+ * The swap that frees slots of a word that the caller does not hold: it succeeds only
+ * while all of @mask are live, so of several frees of one object one wins (I2). It is
+ * a full barrier: the caller then reads the span's place (I3).
+ */
+static __always_inline bool mspan_word_free_remote(union mspan_word *w, u32 mask)
+{
+	union mspan_word old, new;
+
+	old.both = READ_ONCE(w->both);
+	do {
+		if (unlikely(mask & ~mspan_word_live(old)))
+			return false;
+		new = old;
+		new.kept &= ~mask;
+	} while (unlikely(!try_cmpxchg(&w->both, &old.both, new.both)));
+	return true;
+}
+
+/* The one slot of a large object's span. */
+static inline bool mspan_large_live(const struct mspan *s)
+{
+	union mspan_word v = { .both = READ_ONCE(s->words[0].both) };
+
+	return mspan_word_live(v) & 1;
 }
 
 void mspan_init(struct mspan *s, struct goalloc_heap *heap, u8 spc, u64 start,
@@ -296,7 +392,26 @@ bool mspan_has_free(const struct mspan *s);
 u32 mspan_live(const struct mspan *s);
 u32 mspan_objects(const struct mspan *s);
 bool mspan_slot_live(const struct mspan *s, u32 slot);
-void mspan_set_place(struct mspan *s, enum mspan_place place);
+
+/* The table above: which places may a span go to from one, a bit each. */
+extern const u8 mspan_moves[];
+
+void mspan_bad_move(const struct mspan *s, enum mspan_place place);
+
+/**
+ * mspan_set_place - moves a span from one place to another
+ * @s: the span
+ * @place: where it goes
+ *
+ * Context: the span's holder, under its mcentral's lock or before anybody
+ * else can find the span.
+ */
+static __always_inline void mspan_set_place(struct mspan *s, enum mspan_place place)
+{
+	if (unlikely(!(mspan_moves[s->place] & BIT(place))))
+		mspan_bad_move(s, place);
+	WRITE_ONCE(s->place, place);
+}
 
 enum tiny_free {
 	TINY_FREED,		/* other objects live in the block, or it is held */

@@ -56,7 +56,7 @@ static void take_all(struct mspan *s)
 {
 	for (u32 w = 0; w < s->nwords; w++) {
 		s->words[w].free = 0;
-		s->words[w].remote = mspan_word_invalid(s, w);
+		s->words[w].kept = mspan_word_slots(s, w);
 	}
 }
 
@@ -77,9 +77,9 @@ static void mspan_fresh(struct kunit *test)
 
 			KUNIT_ASSERT_EQ_MSG(test, !!(v.free & bit), i < n,
 					    "span class %u slot %u", spc, i);
-			KUNIT_ASSERT_EQ_MSG(test, !!(v.remote & bit), i >= n,
+			KUNIT_ASSERT_EQ_MSG(test, !(v.kept & bit), i >= n,
 					    "span class %u slot %u", spc, i);
-			KUNIT_ASSERT_EQ(test, !!(mspan_word_invalid(s, i / 32) & bit), i >= n);
+			KUNIT_ASSERT_EQ(test, !(mspan_word_slots(s, i / 32) & bit), i >= n);
 			KUNIT_ASSERT_FALSE(test, mspan_slot_live(s, i));
 		}
 		KUNIT_EXPECT_EQ(test, mspan_live(s), 0);
@@ -98,8 +98,8 @@ static void mspan_fresh(struct kunit *test)
 		KUNIT_EXPECT_TRUE(test, mspan_has_free(s));
 		KUNIT_EXPECT_TRUE(test, mspan_merge(s));
 		KUNIT_EXPECT_EQ(test, test_word(s, n - 1).free, BIT((n - 1) % 32));
-		KUNIT_EXPECT_EQ(test, test_word(s, n - 1).remote,
-				mspan_word_invalid(s, s->nwords - 1));
+		KUNIT_EXPECT_EQ(test, ~test_word(s, n - 1).kept,
+				~mspan_word_slots(s, s->nwords - 1));
 		KUNIT_EXPECT_EQ(test, mspan_live(s), n - 1);
 		for (u32 i = n; i < s->nwords * 32; i++) {
 			KUNIT_ASSERT_EQ(test, mspan_free_remote(s, i), -EALREADY);
@@ -108,7 +108,10 @@ static void mspan_fresh(struct kunit *test)
 	}
 }
 
-/* Every byte of a span of every class: a slot's first byte or none's. */
+/*
+ * Every byte of a span of every class: a slot's first byte or none's. What is found
+ * in the tail is a slot that is neither live nor free, in the record all the same.
+ */
 static void mspan_slots(struct kunit *test)
 {
 	struct goalloc_heap *heap = test_heap(test);
@@ -117,11 +120,21 @@ static void mspan_slots(struct kunit *test)
 		struct mspan *s = new_span(test, heap, make_spanclass(class, true));
 		u32 size = goalloc_class_to_size[class], slot = 0, in = 0, wrong = 0;
 
+		take_all(s);
 		for (u32 off = 0; off < mspan_bytes(s); off++) {
 			long want = -1;
+			u64 at;
 
 			if (!in && slot < s->nelems)
 				want = slot;
+			if ((mspan_divide(s, BASE + off, &at) != !in || at != slot) && !wrong++)
+				KUNIT_FAIL(test, "class %u, offset %u: slot %llu, not %u\n", class,
+					   off, at, slot);
+			if (!in && mspan_word_live(test_word(s, slot)) >> (slot % 32) & 1 &&
+			    slot >= s->nelems && !wrong++)
+				KUNIT_FAIL(test, "class %u: slot %u is live\n", class, slot);
+			if (!in && test_word(s, slot).free >> (slot % 32) & 1 && !wrong++)
+				KUNIT_FAIL(test, "class %u: slot %u is free\n", class, slot);
 			if (mspan_slot_of(s, BASE + off) != want && !wrong++)
 				KUNIT_FAIL(test, "class %u, offset %u: slot %ld, not %ld\n", class,
 					   off, mspan_slot_of(s, BASE + off), want);
@@ -189,7 +202,7 @@ static void mspan_word_ops(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, s->nelems, row->few ? 7 : 32);
 	s->words[0].free = row->free;
-	s->words[0].remote = row->remote;
+	s->words[0].kept = ~row->remote;
 	switch (row->op) {
 	case OWNED:
 		ret = mspan_free_owned(s, row->slot);
@@ -202,7 +215,7 @@ static void mspan_word_ops(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, ret, row->ret);
 	KUNIT_EXPECT_EQ(test, s->words[0].free, row->free_after);
-	KUNIT_EXPECT_EQ(test, s->words[0].remote, row->remote_after);
+	KUNIT_EXPECT_EQ(test, ~s->words[0].kept, row->remote_after);
 	/* The merge tells of the second free, and takes its count back. */
 	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->faults[GOALLOC_FAULT_LATE]), row->late);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->frees[spc]), -(s64)row->late);
@@ -219,19 +232,21 @@ static void mspan_late(struct kunit *test)
 
 	take_all(s);
 	s->words[0].free = BIT(5) | BIT(9);
-	s->words[0].remote = BIT(5);
+	s->words[0].kept = (u32)~BIT(5);
 	KUNIT_EXPECT_EQ(test, mspan_live(s), 30);
 	KUNIT_EXPECT_FALSE(test, mspan_slot_live(s, 5));
-	/* Not handed out as long as both are set, */
-	KUNIT_EXPECT_EQ(test, next_free_fast(&a), 0);
-	KUNIT_EXPECT_EQ(test, a.nmalloc, 0);
-	KUNIT_EXPECT_EQ(test, s->words[0].free, BIT(5) | BIT(9));
-	/* but once after the merge. */
+	/* Not handed out as long as it is free and not kept, but others are, */
+	KUNIT_EXPECT_EQ(test, test_next_free(&a), mspan_slot_addr(s, 9));
+	KUNIT_EXPECT_EQ(test, test_next_free(&a), 0);
+	KUNIT_EXPECT_EQ(test, a.nmalloc, 1);
+	KUNIT_EXPECT_EQ(test, s->words[0].free, BIT(5));
+	KUNIT_EXPECT_EQ(test, s->words[0].kept, (u32)~BIT(5));
+	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->faults[GOALLOC_FAULT_LATE]), 0);
+	/* and once after the merge. */
 	KUNIT_EXPECT_TRUE(test, mspan_merge(s));
 	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->faults[GOALLOC_FAULT_LATE]), 1);
-	KUNIT_EXPECT_EQ(test, next_free_fast(&a), mspan_slot_addr(s, 5));
-	KUNIT_EXPECT_EQ(test, next_free_fast(&a), mspan_slot_addr(s, 9));
-	KUNIT_EXPECT_EQ(test, next_free_fast(&a), 0);
+	KUNIT_EXPECT_EQ(test, test_next_free(&a), mspan_slot_addr(s, 5));
+	KUNIT_EXPECT_EQ(test, test_next_free(&a), 0);
 	KUNIT_EXPECT_FALSE(test, mspan_merge(s));
 	KUNIT_EXPECT_EQ(test, a.nmalloc, 2);
 }
@@ -260,7 +275,7 @@ static void expect_slow(struct kunit *test, const struct mspan *s, const struct 
 			has_free += i < s->nelems && is != LIVE;
 		}
 		KUNIT_ASSERT_EQ_MSG(test, s->words[w].free, free, "word %u", w);
-		KUNIT_ASSERT_EQ_MSG(test, s->words[w].remote, remote, "word %u", w);
+		KUNIT_ASSERT_EQ_MSG(test, ~s->words[w].kept, remote, "word %u", w);
 		KUNIT_ASSERT_EQ(test, mspan_word_all_free(s, w), !used);
 		live += used;
 	}
@@ -302,7 +317,7 @@ static void mspan_random(struct kunit *test)
 				/* What two frees at the same instant leave. */
 				if (slow->slot[i] == LIVE) {
 					s->words[w].free |= BIT(i % 32);
-					s->words[w].remote |= BIT(i % 32);
+					s->words[w].kept &= (u32)~BIT(i % 32);
 					slow->slot[i] = BOTH;
 				}
 				break;
@@ -311,13 +326,13 @@ static void mspan_random(struct kunit *test)
 				a.base = mspan_slot_addr(s, w * 32);
 				end = min(w * 32 + 32, (u32)s->nelems);
 				for (first = w * 32; first < end; first++)
-					if (slow->slot[first] == FREE || slow->slot[first] == BOTH)
+					if (slow->slot[first] == FREE)
 						break;
-				if (first < end && slow->slot[first] == FREE) {
+				if (first < end) {
 					want = mspan_slot_addr(s, first);
 					slow->slot[first] = LIVE;
 				}
-				got = next_free_fast(&a);
+				got = test_next_free(&a);
 				KUNIT_ASSERT_EQ(test, got, want);
 				break;
 			case 32 ... 47:
@@ -401,7 +416,7 @@ static void owner_hold(struct owner *o)
 	u32 made = 0;
 
 	while (made < OWNER_OBJECTS) {
-		unsigned long v = next_free_fast(&a);
+		unsigned long v = test_next_free(&a);
 		u32 slot;
 
 		if (!v) {
