@@ -15,6 +15,7 @@
 
 #include "backing.h"
 #include "compat.h"
+#include "counter.h"
 #include "fixalloc.h"
 #include "mheap.h"
 #include "scavenge.h"
@@ -32,6 +33,11 @@ static unsigned int linear_order(u32 pages)
 struct spanmap goalloc_spanmap;
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_spanmap);
 
+/* What stands for 2 MiB in which no heap has a block, and a new leaf begins with. */
+static struct spanmap_leaf empty_leaf = {
+	.spans = { [0 ... SPANMAP_LEAF_PAGES - 1] = &goalloc_emptymspan },
+};
+
 /*
  * Protects the leaves' block counts and their coming and going. Taken with
  * interrupts off, in any context but NMI, inside any other lock of ours.
@@ -47,7 +53,7 @@ static void spanmap_get_again(unsigned long addr)
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&spanmap_lock, flags);
-	goalloc_spanmap.leaves[(addr - PAGE_OFFSET) >> SPANMAP_LEAF_SHIFT]->blocks++;
+	goalloc_spanmap.leaves->at[(addr - PAGE_OFFSET) >> SPANMAP_LEAF_SHIFT]->blocks++;
 	raw_spin_unlock_irqrestore(&spanmap_lock, flags);
 }
 
@@ -63,24 +69,24 @@ static int spanmap_get(unsigned long addr, gfp_t gfp)
 		return -ENOMEM;
 	for (;;) {
 		raw_spin_lock_irqsave(&spanmap_lock, flags);
-		leaf = goalloc_spanmap.leaves[i];
-		if (!leaf && new) {
+		leaf = goalloc_spanmap.leaves->at[i];
+		if (leaf == &empty_leaf && new) {
 			leaf = new;
 			new = NULL;
 			atomic64_add(sizeof(*leaf), &goalloc_spanmap.bytes);
-			/* Readers must not see the leaf before its zeroes. */
-			smp_store_release(&goalloc_spanmap.leaves[i], leaf);
+			/* Readers must not see the leaf before what is in it. */
+			smp_store_release(&goalloc_spanmap.leaves->at[i], leaf);
 		}
-		if (leaf)
+		if (leaf != &empty_leaf)
 			leaf->blocks++;
 		raw_spin_unlock_irqrestore(&spanmap_lock, flags);
-		if (leaf) {
+		if (leaf != &empty_leaf) {
 			kfree(new);
 			return 0;
 		}
 		if (goalloc_should_fail())
 			return -ENOMEM;
-		new = kzalloc(sizeof(*new), (gfp & FIXALLOC_GFP) | __GFP_NOWARN);
+		new = kmemdup(&empty_leaf, sizeof(*new), (gfp & FIXALLOC_GFP) | __GFP_NOWARN);
 		if (!new)
 			return -ENOMEM;
 	}
@@ -93,11 +99,11 @@ static void spanmap_put(unsigned long addr)
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&spanmap_lock, flags);
-	leaf = goalloc_spanmap.leaves[i];
+	leaf = goalloc_spanmap.leaves->at[i];
 	if (--leaf->blocks)
 		leaf = NULL;
 	else
-		WRITE_ONCE(goalloc_spanmap.leaves[i], NULL);
+		WRITE_ONCE(goalloc_spanmap.leaves->at[i], &empty_leaf);
 	raw_spin_unlock_irqrestore(&spanmap_lock, flags);
 	if (leaf) {
 		atomic64_sub(sizeof(*leaf), &goalloc_spanmap.bytes);
@@ -111,11 +117,29 @@ static void spanmap_set(unsigned long addr, u64 npages, struct mspan *s)
 	for (; npages; npages--, addr += GOALLOC_PAGE_SIZE) {
 		unsigned long off = addr - PAGE_OFFSET;
 		struct spanmap_leaf *leaf =
-			goalloc_spanmap.leaves[off >> SPANMAP_LEAF_SHIFT];
+			goalloc_spanmap.leaves->at[off >> SPANMAP_LEAF_SHIFT];
 
 		/* Pairs with the address dependency in span_of(). */
 		smp_store_release(&leaf->spans[(off >> GOALLOC_PAGE_SHIFT) &
 					       (SPANMAP_LEAF_PAGES - 1)], s);
+	}
+}
+
+/*
+ * A span is found no more. Of one that was closed some pages may be behind another
+ * span by now, of whatever heap, and are found as that.
+ */
+static void spanmap_clear(struct mspan *s)
+{
+	unsigned long off = s->base - PAGE_OFFSET;
+	u64 i;
+
+	for (i = 0; i < s->npages; i++, off += GOALLOC_PAGE_SIZE) {
+		struct spanmap_leaf *leaf =
+			goalloc_spanmap.leaves->at[off >> SPANMAP_LEAF_SHIFT];
+
+		cmpxchg(&leaf->spans[(off >> GOALLOC_PAGE_SHIFT) & (SPANMAP_LEAF_PAGES - 1)],
+			s, &goalloc_emptymspan);
 	}
 }
 
@@ -151,19 +175,61 @@ static u32 linear_block(const struct goalloc_chunk *c, u64 addr, u32 *granule)
 	return pages;
 }
 
+/**
+ * linear_drop - a block that is nothing but holes goes
+ * @heap: a linear heap
+ * @addr: heap address of the block
+ *
+ * Its addresses can be used again. Of any other block nothing changes.
+ *
+ * Context: the heap lock held; the caller sees to the indices.
+ * Return: what linear_dropped() is told once the lock is free, or 0.
+ */
+unsigned long linear_drop(struct goalloc_heap *heap, u64 addr)
+{
+	struct goalloc_chunk *c = mheap_chunk(heap, addr);
+	u32 g, pages = linear_block(c, addr, &g);
+	u32 first = g * GOALLOC_GRANULE_PAGES;
+	unsigned long base;
+
+	lockdep_assert_held(&heap->lock);
+	if (!pages || palloc_count_holes(&c->palloc, first, pages) < pages)
+		return 0;
+	base = (unsigned long)granule_base(c->granule[g]);
+	WRITE_ONCE(c->granule[g], NULL);
+	addr = round_down(addr, (u64)pages << GOALLOC_PAGE_SHIFT);
+	one_writer_add(heap->pages_holes, -pagealloc_open_holes(&heap->pages, addr, pages));
+	linear_released(heap, addr, pages);
+	return base;
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(linear_drop);
+
+/**
+ * linear_dropped - nothing of a block is left
+ * @base: from linear_drop(), may be 0
+ *
+ * Context: any but NMI; no lock held.
+ */
+void linear_dropped(unsigned long base)
+{
+	if (base)
+		spanmap_put(base);
+}
+
 /*
  * No block of this size is to be had: the half chunk makes do with blocks of half
- * the size. Those that have memory keep it, as two; it was one allocation and is
- * given back page by page then. Who has a run without memory that now lies in two
- * blocks will see it in linear_commit() and take another one.
+ * the size. Those that have memory keep it, as two, unless one has but holes; it was
+ * one allocation and is given back page by page then. Who has a run without memory
+ * that now lies in two blocks will see it in linear_commit() and take another one.
  */
 static bool linear_split(struct goalloc_heap *heap, struct goalloc_chunk *c, u64 addr,
 			 u32 pages)
 {
 	u32 half = goalloc_chunk_page(addr) / PALLOC_HALF_PAGES;
 	u32 step = pages / GOALLOC_GRANULE_PAGES, g = half * GOALLOC_CHUNK_GRANULES / 2;
-	u32 end = g + GOALLOC_CHUNK_GRANULES / 2;
-	unsigned long flags;
+	u32 end = g + GOALLOC_CHUNK_GRANULES / 2, n = 0;
+	unsigned long gone[GOALLOC_CHUNK_GRANULES / 2], flags;
 	bool ok;
 
 	if (pages == PALLOC_BLOCK_MIN)
@@ -183,10 +249,18 @@ static bool linear_split(struct goalloc_heap *heap, struct goalloc_chunk *c, u64
 			   (void *)((base + GOALLOC_GRANULE_SIZE * step / 2) | GRANULE_SPLIT));
 	}
 	if (ok) {
+		u64 at = round_down(addr, (u64)PALLOC_HALF_PAGES << GOALLOC_PAGE_SHIFT);
+
 		pagealloc_set_block(&heap->pages, addr, pages / 2);
+		for (; n < 2 * PALLOC_HALF_PAGES / pages; n++) {
+			gone[n] = linear_drop(heap, at);
+			at += (u64)(pages / 2) << GOALLOC_PAGE_SHIFT;
+		}
 		mheap_chunk_changed(heap, c, addr);
 	}
 	mheap_unlock(heap, flags);
+	while (n)
+		linear_dropped(gone[--n]);
 	return ok;
 }
 
@@ -277,18 +351,26 @@ static int linear_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
 	return 0;
 }
 
-/* Frees a block by its granule's entry. */
-static void linear_free(struct goalloc_heap *heap, void *entry, u32 pages)
+/* Frees a block by its granule's entry. @holes: from bit @at on, or NULL. */
+static void linear_free(struct goalloc_heap *heap, void *entry, u32 pages,
+			const unsigned long *holes, u32 at)
 {
 	unsigned long base = (unsigned long)granule_base(entry), i;
+	u32 freed = 0;
 
 	spanmap_put(base);
-	if (granule_is_split(entry))
-		for (i = 0; i < BIT(linear_order(pages)); i++)
+	if (granule_is_split(entry)) {
+		for (i = 0; i < BIT(linear_order(pages)); i++) {
+			if (holes && test_bit(at + (i << PAGE_SHIFT >> GOALLOC_PAGE_SHIFT), holes))
+				continue;
 			free_page(base + i * PAGE_SIZE);
-	else
+			freed++;
+		}
+	} else {
 		free_pages(base, linear_order(pages));
-	mheap_count(&heap->backed, -((s64)pages << GOALLOC_PAGE_SHIFT));
+		freed = BIT(linear_order(pages));
+	}
+	mheap_count(&heap->backed, -((s64)freed << PAGE_SHIFT));
 }
 
 /**
@@ -296,13 +378,15 @@ static void linear_free(struct goalloc_heap *heap, void *entry, u32 pages)
  * @heap: a linear heap
  * @addr: heap address of the first, within half a chunk
  * @npages: heap pages of all, which the caller has taken from the page allocator
+ * @holes: those of them that were holes; NULL for none
  *
  * Others may make the blocks of the half shorter meanwhile, so which there are is
  * seen once.
  *
  * Context: task; no lock held.
  */
-void linear_release(struct goalloc_heap *heap, u64 addr, u32 npages)
+void linear_release(struct goalloc_heap *heap, u64 addr, u32 npages,
+		    const unsigned long *holes)
 {
 	struct goalloc_chunk *c = mheap_chunk(heap, addr);
 	u32 g = goalloc_chunk_page(addr) / GOALLOC_GRANULE_PAGES, i, pages;
@@ -319,7 +403,45 @@ void linear_release(struct goalloc_heap *heap, u64 addr, u32 npages)
 	mheap_unlock(heap, flags);
 	for (i = 0; i < npages; i++)
 		if (blocks[i])
-			linear_free(heap, blocks[i], pages);
+			linear_free(heap, blocks[i], pages, holes, i * GOALLOC_GRANULE_PAGES);
+}
+
+/* The block of a page becomes pages of their own. Returns where the page is. */
+static unsigned long linear_open(struct goalloc_heap *heap, u64 addr)
+{
+	struct goalloc_chunk *c = mheap_chunk(heap, addr);
+	unsigned long flags = mheap_lock(heap), base;
+	u32 g, pages = linear_block(c, addr, &g);
+
+	base = (unsigned long)granule_base(c->granule[g]);
+	if (!granule_is_split(c->granule[g])) {
+		split_page(virt_to_page((void *)base), linear_order(pages));
+		WRITE_ONCE(c->granule[g], (void *)(base | GRANULE_SPLIT));
+	}
+	mheap_unlock(heap, flags);
+	return base + ((unsigned long)(goalloc_chunk_page(addr) & (pages - 1)) <<
+		       GOALLOC_PAGE_SHIFT);
+}
+
+/**
+ * linear_punch - gives the memory behind pages of a block back
+ * @heap: a linear heap
+ * @addr: heap address of the first
+ * @npages: how many, whole pages of the system; the caller has taken them from the
+ *	page allocator and lets them be holes
+ *
+ * The block was one allocation and is pages of their own from then on.
+ *
+ * Context: task; no lock held.
+ */
+void linear_punch(struct goalloc_heap *heap, u64 addr, u32 npages)
+{
+	unsigned long base = linear_open(heap, addr), i;
+	unsigned long bytes = (unsigned long)npages << GOALLOC_PAGE_SHIFT;
+
+	for (i = 0; i < bytes; i += PAGE_SIZE)
+		free_page(base + i);
+	mheap_count(&heap->backed, -(s64)bytes);
 }
 
 /**
@@ -355,7 +477,7 @@ static void mapped_release_blocks(struct goalloc_heap *heap, struct mspan *s)
 	u64 addr, end = s->start_addr + mspan_bytes(s);
 
 	for (addr = s->start_addr; addr < end; addr += PALLOC_HALF_PAGES << GOALLOC_PAGE_SHIFT) {
-		linear_release(heap, addr, PALLOC_HALF_PAGES);
+		linear_release(heap, addr, PALLOC_HALF_PAGES, NULL);
 		cond_resched();
 	}
 }
@@ -480,7 +602,7 @@ void backing_unmap_span(struct goalloc_heap *heap, struct mspan *s)
 	else if (s->vmapped)
 		mapped_unmap(heap, s);
 	else
-		spanmap_set(s->base, s->npages, NULL);
+		spanmap_clear(s);
 }
 
 /**
@@ -503,6 +625,133 @@ void backing_decommit(struct goalloc_heap *heap, struct mspan *s)
 	}
 }
 
+/* How many of the system's pages a span of a block lies in. */
+static u32 thin_pages(const struct mspan *s)
+{
+	return DIV_ROUND_UP(offset_in_page(s->base) + mspan_bytes(s), PAGE_SIZE);
+}
+
+/*
+ * Which of them have no live slot, 0 of a span of more than 64. One that the span
+ * does not have all of is none.
+ */
+static u64 thin_map(const struct mspan *s)
+{
+	u32 n = thin_pages(s), w;
+	u64 used = 0;
+
+	if (n > 64 || !s->elemsize32)
+		return 0;
+	if (offset_in_page(s->base))
+		used |= BIT_ULL(0);
+	if (offset_in_page(s->base + mspan_bytes(s)))
+		used |= BIT_ULL(n - 1);
+	for (w = 0; w < s->nwords; w++) {
+		union mspan_word v;
+		u32 live;
+
+		v.both = READ_ONCE(s->words[w].both);
+		for (live = mspan_word_live(v); live; live &= live - 1) {
+			u32 slot = w * MSPAN_WORD_SLOTS + __ffs(live);
+			u32 first = offset_in_page(s->base) + slot * s->elemsize32;
+			u32 last = first + s->elemsize32 - 1;
+
+			used |= GENMASK_ULL(last >> PAGE_SHIFT, first >> PAGE_SHIFT);
+		}
+	}
+	return ~used & GENMASK_ULL(n - 1, 0);
+}
+
+/**
+ * backing_is_thin - is half a span's memory, or more, behind no live slot
+ * @s: a span of a kernel heap
+ *
+ * Context: any. A true answer lasts as long as nobody can allocate from the span.
+ * Return: true if so.
+ */
+bool backing_is_thin(const struct mspan *s)
+{
+	u32 live;
+
+	if (s->heap->backing != BACKING_LINEAR || s->vmapped)
+		return false;
+	/* So many are in more than half of it. */
+	live = mspan_live(s);
+	if (live > s->nelems / 2)
+		return false;
+	return (u64)hweight64(thin_map(s)) << PAGE_SHIFT >= mspan_bytes(s) / 2;
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(backing_is_thin);
+
+/**
+ * backing_is_thinner - is more memory of a closed span behind no live slot
+ * @s: a closed span
+ *
+ * Context: any but its holder's, the lock of its mcentral held.
+ * Return: true if some has not gone yet.
+ */
+bool backing_is_thinner(const struct mspan *s)
+{
+	return thin_map(s) & ~s->gone;
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(backing_is_thinner);
+
+/**
+ * backing_thin - gives the memory of a closed span back that is behind no live slot
+ * @heap: a linear heap
+ * @s: the span, HELD
+ *
+ * The span's pages stay in use, in the books. What is in other pages of the system
+ * goes when the span does.
+ *
+ * Context: task; no lock held.
+ */
+void backing_thin(struct goalloc_heap *heap, struct mspan *s)
+{
+	u64 map = thin_map(s) & ~s->gone;
+	unsigned long base = s->base & PAGE_MASK;
+	u32 i;
+
+	if (!map)
+		return;
+	linear_open(heap, s->start_addr);
+	for (i = 0; i < 64; i++)
+		if (map & BIT_ULL(i))
+			free_page(base + i * PAGE_SIZE);
+	s->gone |= map;
+	mheap_count(&heap->backed, -((s64)hweight64(map) << PAGE_SHIFT));
+	atomic64_add((u64)hweight64(map) << PAGE_SHIFT, &heap->thin_bytes);
+}
+
+/**
+ * backing_end_thin - gives the rest of a page back of which part has gone
+ * @heap: a linear heap
+ * @s: a closed span, which nobody finds any more
+ * @page: which of its heap pages
+ *
+ * Context: any but NMI; on PREEMPT_RT a task.
+ * Return: true if nothing is behind the page, which is to be a hole.
+ */
+bool backing_end_thin(struct goalloc_heap *heap, struct mspan *s, u32 page)
+{
+	u32 from = offset_in_page(s->base) + page * GOALLOC_PAGE_SIZE, i;
+	u32 first = from >> PAGE_SHIFT, last = (from + GOALLOC_PAGE_SIZE - 1) >> PAGE_SHIFT;
+	u64 map = GENMASK_ULL(last, first);
+
+	if (!(s->gone & map))
+		return false;
+	/* If there are several pages of the system in one they are all the span's. */
+	for (i = first; i <= last; i++) {
+		if (s->gone & BIT_ULL(i))
+			continue;
+		free_page((s->base & PAGE_MASK) + i * PAGE_SIZE);
+		mheap_count(&heap->backed, -(s64)PAGE_SIZE);
+	}
+	return true;
+}
+
 /**
  * backing_destroy - gives all memory of a heap back
  * @heap: the heap, whose spans are gone and whose chunks are not
@@ -519,16 +768,21 @@ void backing_destroy(struct goalloc_heap *heap)
 	}
 	for (addr = GOALLOC_HEAP_BASE; addr < heap->cur_arena; addr += PALLOC_CHUNK_SIZE) {
 		struct goalloc_chunk *c = mheap_chunk(heap, addr);
+		DECLARE_BITMAP(holes, PALLOC_CHUNK_PAGES);
 		u32 g;
 
-		for (g = 0; c && g < GOALLOC_CHUNK_GRANULES; g++) {
-			u32 pages = c->palloc.block_pages[g * GOALLOC_GRANULE_PAGES /
-							  PALLOC_HALF_PAGES];
+		if (!c)
+			continue;
+		bitmap_and(holes, c->palloc.data.alloc.b, c->palloc.data.scavenged.b,
+			   PALLOC_CHUNK_PAGES);
+		for (g = 0; g < GOALLOC_CHUNK_GRANULES; g++) {
+			u32 page = g * GOALLOC_GRANULE_PAGES;
+			u32 pages = c->palloc.block_pages[page / PALLOC_HALF_PAGES];
 			void *base = c->granule[g];
 
 			c->granule[g] = NULL;
 			if (base)
-				linear_free(heap, base, pages);
+				linear_free(heap, base, pages, holes, page);
 		}
 		cond_resched();
 	}
@@ -546,8 +800,11 @@ int backing_module_init(void)
 
 	goalloc_spanmap.nleaves = DIV_ROUND_UP(bytes, 1UL << SPANMAP_LEAF_SHIFT);
 	goalloc_spanmap.leaves = kvcalloc(goalloc_spanmap.nleaves,
-					  sizeof(*goalloc_spanmap.leaves), GFP_KERNEL);
-	return goalloc_spanmap.leaves ? 0 : -ENOMEM;
+					  sizeof(goalloc_spanmap.leaves->at[0]), GFP_KERNEL);
+	if (!goalloc_spanmap.leaves)
+		return -ENOMEM;
+	memset64((u64 *)goalloc_spanmap.leaves->at, (u64)&empty_leaf, goalloc_spanmap.nleaves);
+	return 0;
 }
 
 /**

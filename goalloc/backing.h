@@ -4,7 +4,8 @@
  *
  *	linear	blocks of 2 MiB down to 128 KiB from alloc_pages(), used
  *		through the direct map; a span larger than a block has pages
- *		of its own, mapped by vmalloc()
+ *		of its own, mapped by vmalloc(). Of a block in use in part
+ *		single pages may go back: holes (pallocbits.h)
  *	sparse	each heap page on its own, zeroed, at its first touch: sparse.h
  *
  * Kernel address to span: an index over the direct map. Each 2 MiB of it in
@@ -21,16 +22,17 @@
 #include <linux/types.h>
 
 #include "layout.h"
+#include "mspan.h"
 
 struct goalloc_heap;
-struct mspan;
 
 #define SPANMAP_LEAF_SHIFT	21
 #define SPANMAP_LEAF_PAGES	(1 << (SPANMAP_LEAF_SHIFT - GOALLOC_PAGE_SHIFT))
 
 /**
  * struct spanmap_leaf - the spans of 2 MiB of the direct map
- * @spans: by heap page, written by whoever makes or returns the span
+ * @spans: by heap page, written by whoever makes or returns the span;
+ *	&goalloc_emptymspan where there is none
  * @blocks: blocks of heaps that lie in it (spanmap_lock)
  * @rcu: frees it
  */
@@ -42,12 +44,14 @@ struct spanmap_leaf {
 
 /**
  * struct spanmap - the index over the direct map
- * @leaves: by 2 MiB from PAGE_OFFSET on
+ * @leaves: by 2 MiB from PAGE_OFFSET on; where there is none, one without spans
  * @nleaves: how many
  * @bytes: of all leaves
  */
 struct spanmap {
-	struct spanmap_leaf **leaves;
+	struct {
+		DECLARE_FLEX_ARRAY(struct spanmap_leaf *, at);
+	} *leaves;
 	unsigned long nleaves;
 	atomic64_t bytes;
 };
@@ -62,8 +66,16 @@ void *backing_block(struct goalloc_heap *heap, u64 addr);
 int backing_map_span(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp);
 void backing_unmap_span(struct goalloc_heap *heap, struct mspan *s);
 void backing_decommit(struct goalloc_heap *heap, struct mspan *s);
-void linear_release(struct goalloc_heap *heap, u64 addr, u32 npages);
+void linear_release(struct goalloc_heap *heap, u64 addr, u32 npages,
+		    const unsigned long *holes);
+void linear_punch(struct goalloc_heap *heap, u64 addr, u32 npages);
+unsigned long linear_drop(struct goalloc_heap *heap, u64 addr);
+void linear_dropped(unsigned long base);
 void linear_released(struct goalloc_heap *heap, u64 addr, u64 npages);
+bool backing_is_thin(const struct mspan *s);
+bool backing_is_thinner(const struct mspan *s);
+void backing_thin(struct goalloc_heap *heap, struct mspan *s);
+bool backing_end_thin(struct goalloc_heap *heap, struct mspan *s, u32 page);
 void backing_destroy(struct goalloc_heap *heap);
 
 struct mspan *span_of_mapped(unsigned long addr);
@@ -74,19 +86,21 @@ struct mspan *span_of_mapped(unsigned long addr);
  *
  * Context: any; preemption off or rcu_read_lock() held as long as the span is
  * looked at.
- * Return: the span, of whatever heap, or NULL; a mapped span is not found.
+ * Return: the span, of whatever heap, or &goalloc_emptymspan, for a mapped span's
+ * address, too.
  */
 static __always_inline struct mspan *span_of_direct(unsigned long addr)
 {
-	unsigned long off = addr - PAGE_OFFSET;
-	struct spanmap_leaf *leaf;
+	unsigned long page = (addr - PAGE_OFFSET) >> GOALLOC_PAGE_SHIFT, i, in_leaf;
 
-	if (unlikely(off >> SPANMAP_LEAF_SHIFT >= goalloc_spanmap.nleaves))
-		return NULL;
-	leaf = READ_ONCE(goalloc_spanmap.leaves[off >> SPANMAP_LEAF_SHIFT]);
-	if (unlikely(!leaf))
-		return NULL;
-	return READ_ONCE(leaf->spans[(off >> GOALLOC_PAGE_SHIFT) & (SPANMAP_LEAF_PAGES - 1)]);
+	/* In this order, or the compiler shifts anew, and copies first. */
+	OPTIMIZER_HIDE_VAR(page);
+	in_leaf = page % SPANMAP_LEAF_PAGES;
+	OPTIMIZER_HIDE_VAR(in_leaf);
+	i = page / SPANMAP_LEAF_PAGES;
+	if (unlikely(i >= goalloc_spanmap.nleaves))
+		return &goalloc_emptymspan;
+	return READ_ONCE(READ_ONCE(goalloc_spanmap.leaves->at[i])->spans[in_leaf]);
 }
 
 /**
@@ -99,11 +113,9 @@ static __always_inline struct mspan *span_of_direct(unsigned long addr)
  */
 static inline struct mspan *span_of(unsigned long addr)
 {
-	unsigned long off = addr - PAGE_OFFSET;
+	struct mspan *s = span_of_direct(addr);
 
-	if (off >> SPANMAP_LEAF_SHIFT < goalloc_spanmap.nleaves)
-		return span_of_direct(addr);
-	return span_of_mapped(addr);
+	return s == &goalloc_emptymspan ? span_of_mapped(addr) : s;
 }
 
 #endif /* GOALLOC_BACKING_H */

@@ -171,12 +171,14 @@ void sparse_unmap_span(struct goalloc_heap *heap, struct mspan *s)
 		struct goalloc_chunk *c = mheap_chunk(heap, addr);
 		u32 page = goalloc_chunk_page(addr);
 		u32 n = min_t(u64, PALLOC_CHUNK_PAGES - page, (end - addr) >> GOALLOC_PAGE_SHIFT);
+		/* Somebody with another span in the chunk may be just making it. */
+		struct mspan __rcu **spans = READ_ONCE(c->spans);
 
 		if (n == PALLOC_CHUNK_PAGES)
 			RCU_INIT_POINTER(c->whole, NULL);
-		else if (c->spans)
+		else if (spans)
 			for (; n; n--, page++)
-				RCU_INIT_POINTER(c->spans[page], NULL);
+				RCU_INIT_POINTER(spans[page], NULL);
 		addr = (addr | (PALLOC_CHUNK_SIZE - 1)) + 1;
 		if (s->npages > PALLOC_CHUNK_PAGES)
 			cond_resched();
@@ -607,8 +609,9 @@ bool sparse_is_backed(struct goalloc_heap *heap, u64 addr)
  * it meanwhile, so nothing is relied on.
  *
  * Context: any; preemption on if @len is large.
+ * Return: false if the task is to end and not all of a large range is zero.
  */
-void sparse_zero(struct goalloc_heap *heap, u64 addr, u64 len)
+bool sparse_zero(struct goalloc_heap *heap, u64 addr, u64 len)
 {
 	u64 end = addr + len;
 
@@ -635,9 +638,13 @@ void sparse_zero(struct goalloc_heap *heap, u64 addr, u64 len)
 			put_page(page);
 			addr += n;
 		}
-		if (len > PALLOC_CHUNK_SIZE)
+		if (len > PALLOC_CHUNK_SIZE) {
+			if (fatal_signal_pending(current))
+				return false;
 			cond_resched();
+		}
 	}
+	return true;
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(sparse_zero);

@@ -82,7 +82,7 @@ static inline u64 sparse_whole_units(u64 bits)
 int sparse_map_span(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp);
 void sparse_unmap_span(struct goalloc_heap *heap, struct mspan *s);
 void sparse_decommit(struct goalloc_heap *heap, struct mspan *s);
-void sparse_zero(struct goalloc_heap *heap, u64 addr, u64 len);
+bool sparse_zero(struct goalloc_heap *heap, u64 addr, u64 len);
 u32 sparse_release(struct goalloc_heap *heap, u64 addr, u32 npages);
 bool sparse_is_backed(struct goalloc_heap *heap, u64 addr);
 void sparse_free_chunk_pages(struct goalloc_heap *heap, struct goalloc_chunk *c);

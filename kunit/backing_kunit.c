@@ -29,10 +29,7 @@
 
 static struct mspan *new_span(struct goalloc_heap *heap, u64 npages)
 {
-	/* A span knows its mcentral, which a heap makes with its first small object. */
-	if (!mheap_build_central(heap, GFP_KERNEL))
-		return NULL;
-	return mheap_alloc_span(heap, npages, 1, 1, npages << GOALLOC_PAGE_SHIFT, GFP_KERNEL);
+	return heap_kunit_span(heap, npages, 1);
 }
 
 static void stop_failing(void *unused)
@@ -558,13 +555,15 @@ static void backing_split_backed(struct kunit *test)
 
 	/* One of them goes, by the blocks there are now; the others stay. */
 	mheap_return_span(s[0]);
-	KUNIT_EXPECT_EQ(test, heap->pages_idle, row->first);
+	KUNIT_EXPECT_EQ(test, heap->pages_whole, row->first);
+	KUNIT_EXPECT_EQ(test, heap->pages_idle, row->first + row->block - 3);
 	heap_kunit_check(test, heap, 0);
 	KUNIT_EXPECT_EQ(test, scavenge(heap, 1, SCAVENGE_REQUEST),
 			row->block * GOALLOC_PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, backed_pages(heap, PALLOC_HALF_PAGES + row->first - 1), 0);
 	KUNIT_EXPECT_EQ(test, scavenge(heap, GOALLOC_NO_LIMIT, SCAVENGE_REQUEST),
-			(row->first - row->block) * GOALLOC_PAGE_SIZE);
+			(row->first - 3) * GOALLOC_PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, heap->pages_holes, row->block - 3);
 	for (u32 i = 1; i < row->backed; i++)
 		KUNIT_EXPECT_NULL(test, memchr_inv((void *)s[i]->base, 0x40 + i,
 						   row->first << GOALLOC_PAGE_SHIFT));

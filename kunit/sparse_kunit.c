@@ -176,11 +176,14 @@ static void sparse_race(struct kunit *test)
 {
 	struct race_run run = { .row = test->param_value };
 	struct crew *crew = kunit_kzalloc(test, sizeof(*crew), GFP_KERNEL);
+	bool meet = !run.row->own && num_online_cpus() > 1;
 	u32 lost = 0;
 
 	KUNIT_ASSERT_NOT_NULL(test, crew);
 	hooks_end_with(test);
-	for (u32 round = 0; round < RACE_ROUNDS; round++) {
+	/* More of them if they have not met. */
+	for (u32 round = 0; round < RACE_ROUNDS || (meet && !lost && round < 20 * RACE_ROUNDS);
+	     round++) {
 		struct goalloc_heap *heap = sparse_kunit_heap(test, 0);
 		struct mspan *filler = unit_span(heap, RACE_FILLER);
 		struct mspan *s = unit_span(heap, RACE_PAGES);
@@ -240,7 +243,7 @@ static void sparse_race(struct kunit *test)
 	}
 	kunit_info(test, "%u pages were of no use\n", lost);
 	/* That the race was one. */
-	if (!run.row->own && num_online_cpus() > 1)
+	if (meet)
 		KUNIT_EXPECT_GT(test, lost, 0);
 }
 
@@ -1205,6 +1208,14 @@ static void read_crew(struct crew *crew, u32 who)
 	kfree(buf);
 }
 
+static bool read_met(struct crew *crew)
+{
+	struct read_run *run = crew->arg;
+
+	return atomic64_read(&run->cycles) > 2 &&
+	       atomic64_read(&run->read) + atomic64_read(&run->zero);
+}
+
 static void sparse_readers(struct kunit *test)
 {
 	struct read_run run = {
@@ -1214,6 +1225,7 @@ static void sparse_readers(struct kunit *test)
 	struct crew *crew = kunit_kzalloc(test, sizeof(*crew), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, crew);
+	crew->met = read_met;
 	crew_run(test, crew, 4, 2000, read_crew, &run);
 	kunit_info(test, "%lld cycles, %lld pages read, %lld unbacked, %lld refused\n",
 		   atomic64_read(&run.cycles), atomic64_read(&run.read),
@@ -1268,7 +1280,7 @@ static void late_crew(struct crew *crew, u32 who)
 		usleep_range(20, 200);
 		mheap_return_span(s);
 		backed = atomic64_read(&run->heap->backed);
-		run->came += backed > 0;
+		WRITE_ONCE(run->came, run->came + (backed > 0));
 		usleep_range(20, 200);
 		if (atomic64_read(&run->heap->backed) != backed)
 			atomic_inc(&crew->bad);
@@ -1277,12 +1289,20 @@ static void late_crew(struct crew *crew, u32 who)
 	}
 }
 
+static bool late_met(struct crew *crew)
+{
+	struct late_run *run = crew->arg;
+
+	return READ_ONCE(run->came) && atomic64_read(&run->refused);
+}
+
 static void sparse_late(struct kunit *test)
 {
 	struct late_run run = { .heap = sparse_kunit_heap(test, 0) };
 	struct crew *crew = kunit_kzalloc(test, sizeof(*crew), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, crew);
+	crew->met = late_met;
 	crew_run(test, crew, 4, 1500, late_crew, &run);
 	kunit_info(test, "%llu cycles, in %llu pages came; %lld touched, %lld refused\n",
 		   run.cycles, run.came, atomic64_read(&run.touched),

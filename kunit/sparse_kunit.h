@@ -58,12 +58,10 @@ static inline struct page *sparse_kunit_page(struct goalloc_heap *heap, u64 addr
 	return c && c->pages ? READ_ONCE(c->pages[sparse_unit(addr)]) : NULL;
 }
 
-/* Heap pages in use by nobody's object; a span knows its mcentral. */
+/* Heap pages in use by nobody's object. */
 static inline struct mspan *sparse_kunit_span(struct goalloc_heap *heap, u64 npages)
 {
-	if (!mheap_build_central(heap, GFP_KERNEL))
-		return NULL;
-	return mheap_alloc_span(heap, npages, 1, 1, npages << GOALLOC_PAGE_SHIFT, GFP_KERNEL);
+	return heap_kunit_span(heap, npages, 1);
 }
 
 #define CREW_MAX	6
@@ -87,6 +85,7 @@ struct crew_member {
 struct crew {
 	void (*fn)(struct crew *crew, u32 who);
 	void *arg;
+	bool (*met)(struct crew *crew);	/* has all happened that should? NULL if that is nothing */
 	unsigned long end;
 	bool stop;
 	atomic_t bad;
@@ -103,13 +102,23 @@ static inline int crew_thread(void *data)
 	kthread_complete_and_exit(&m->done, 0);
 }
 
+/* A CPU may stand still for longer than their time: then they have a minute more. */
+#define CREW_PATIENCE	(60 * HZ)
+
 static inline bool crew_go_on(struct crew *crew)
 {
 	cond_resched();
-	return !READ_ONCE(crew->stop) && time_before(jiffies, crew->end);
+	if (READ_ONCE(crew->stop))
+		return false;
+	if (time_before(jiffies, crew->end))
+		return true;
+	return crew->met && !crew->met(crew) && time_before(jiffies, crew->end + CREW_PATIENCE);
 }
 
-/* Runs @fn in @n threads on all CPUs, for @ms at most if it looks at the clock. */
+/*
+ * Runs @fn in @n threads on all CPUs, for @ms if it looks at the clock, and until all has
+ * happened that crew->met wants to have happened.
+ */
 static inline void crew_run(struct kunit *test, struct crew *crew, u32 n, u32 ms,
 			    void (*fn)(struct crew *crew, u32 who), void *arg)
 {
@@ -118,7 +127,6 @@ static inline void crew_run(struct kunit *test, struct crew *crew, u32 n, u32 ms
 	crew->fn = fn;
 	crew->arg = arg;
 	crew->stop = false;
-	crew->end = jiffies + msecs_to_jiffies(ms);
 	atomic_set(&crew->bad, 0);
 	init_completion(&crew->start);
 	for (started = 0; started < n; started++) {
@@ -136,6 +144,7 @@ static inline void crew_run(struct kunit *test, struct crew *crew, u32 n, u32 ms
 	}
 	if (started < n)
 		crew->stop = true;
+	crew->end = jiffies + msecs_to_jiffies(ms);
 	complete_all(&crew->start);
 	for (u32 i = 0; i < started; i++)
 		wait_for_completion(&crew->member[i].done);
