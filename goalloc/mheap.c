@@ -8,14 +8,17 @@
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/nodemask.h>
+#include <linux/nospec.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/topology.h>
 
 #include "backing.h"
+#include "checkers.h"
 #include "class.h"
 #include "compat.h"
+#include "counter.h"
 #include "debugfs.h"
 #include "fixalloc.h"
 #include "mheap.h"
@@ -54,7 +57,7 @@ atomic64_t goalloc_pages_charged;
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_pages_charged);
 u64 goalloc_max = GOALLOC_NO_LIMIT;
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_max);
-static u32 next_heap_id;
+static u64 next_heap_id;	/* no number comes twice */
 static bool cpu_dead;	/* spans come from a CPU that died (goalloc_heaps_mutex) */
 static enum cpuhp_state cpuhp_state;
 
@@ -68,8 +71,13 @@ static enum cpuhp_state cpuhp_state;
 unsigned long mheap_lock(struct goalloc_heap *heap) __acquires(&heap->lock)
 {
 	unsigned long flags;
+	bool contended;
 
-	raw_spin_lock_irqsave(&heap->lock, flags);
+	local_irq_save(flags);
+	contended = !raw_spin_trylock(&heap->lock);
+	if (unlikely(contended))
+		raw_spin_lock(&heap->lock);
+	heap->contended += contended;
 	heap->locks++;
 #ifdef GOALLOC_LOCK_TIMES
 	heap->lock_since = ktime_get_mono_fast_ns();
@@ -112,7 +120,8 @@ struct goalloc_chunk *mheap_chunk(struct goalloc_heap *heap, u64 addr)
 
 	if (!goalloc_addr_in_space(addr))
 		return NULL;
-	ai = goalloc_arena_index(addr);
+	/* The address may be anybody's, and what it leads to is followed (Spectre v1). */
+	ai = array_index_nospec(goalloc_arena_index(addr), GOALLOC_ARENA_L1 * GOALLOC_ARENA_L2);
 	l2 = READ_ONCE(heap->arenas[ai >> GOALLOC_ARENA_L2_BITS]);
 	if (!l2)
 		return NULL;
@@ -196,13 +205,16 @@ struct mspan *mheap_span_in_chunk(struct goalloc_heap *heap, u64 *addr)
 {
 	u64 base = goalloc_chunk_base(goalloc_chunk_index(*addr));
 	struct goalloc_chunk *c = mheap_chunk(heap, base);
-	unsigned long i = goalloc_chunk_page(*addr);
+	unsigned long i = goalloc_chunk_page(*addr), *bits;
 	struct mspan *s;
 
 	*addr = base + PALLOC_CHUNK_SIZE;
 	if (!c || !READ_ONCE(c->palloc.ready))
 		return NULL;
-	for_each_set_bit_from(i, c->palloc.data.alloc.b, PALLOC_CHUNK_PAGES) {
+	bits = c->palloc.data.alloc.b;
+	/* A bit that changes just now is for mheap_span_at() to see to. */
+	for (; (i = data_race(find_next_bit(bits, PALLOC_CHUNK_PAGES, i))) < PALLOC_CHUNK_PAGES;
+	     i++) {
 		s = mheap_span_at(heap, c, base + ((u64)i << GOALLOC_PAGE_SHIFT));
 		if (s) {
 			*addr = s->start_addr + mspan_bytes(s);
@@ -236,27 +248,45 @@ struct mspan *mheap_next_span(struct goalloc_heap *heap, u64 *addr)
 
 GOALLOC_EXPORT_FOR_KUNIT(mheap_next_span);
 
-/* Which indices a chunk belongs into, and how much of it can be given back. */
-static u8 mheap_look(const struct goalloc_heap *heap, const struct goalloc_chunk *c, u16 *idle)
+/*
+ * The blocks of half a chunk that can be given back whole: how many idle pages
+ * they have.
+ */
+static u32 mheap_look_at_blocks(const struct goalloc_chunk *c, u32 half, u8 *indexed)
+{
+	const struct palloc_chunk *p = &c->palloc;
+	u32 pages = p->block_pages[half], n = 0, i;
+
+	for (i = half * PALLOC_HALF_PAGES; pages && i < (half + 1) * PALLOC_HALF_PAGES;
+	     i += pages) {
+		if (!c->granule[i / GOALLOC_GRANULE_PAGES] || palloc_any_used(p, i, pages))
+			continue;
+		n += pages - palloc_count_holes(p, i, pages);
+		*indexed |= BIT(INDEX_BLOCK);
+		if (pages == PALLOC_HALF_PAGES)
+			*indexed |= BIT(INDEX_WHOLE);
+	}
+	return n;
+}
+
+/*
+ * Which indices a chunk belongs into, how much of it can be given back, and how
+ * much of that in whole blocks.
+ */
+static u8 mheap_look(const struct goalloc_heap *heap, const struct goalloc_chunk *c, u16 *idle,
+		     u16 *whole)
 {
 	const struct palloc_chunk *p = &c->palloc;
 	u8 indexed = 0;
-	u32 half, n;
 
 	*idle = 0;
+	*whole = 0;
 	if (!p->ready)
 		return 0;
-	if (heap->backing == BACKING_SPARSE)
-		*idle = palloc_count_idle(p, 0, PALLOC_CHUNK_PAGES, SPARSE_UNIT_PAGES);
-	for (half = 0; heap->backing == BACKING_LINEAR && half < 2; half++) {
-		if (!p->block_pages[half])
-			continue;
-		n = palloc_count_idle(p, half * PALLOC_HALF_PAGES,
-				      (half + 1) * PALLOC_HALF_PAGES, p->block_pages[half]);
-		*idle += n;
-		if (n && p->block_pages[half] == PALLOC_HALF_PAGES)
-			indexed |= BIT(INDEX_WHOLE);
-	}
+	*idle = palloc_count_idle(p, 0, PALLOC_CHUNK_PAGES, SPARSE_UNIT_PAGES);
+	if (*idle && heap->backing == BACKING_LINEAR)
+		*whole = mheap_look_at_blocks(c, 0, &indexed) +
+			 mheap_look_at_blocks(c, 1, &indexed);
 	if (*idle)
 		indexed |= BIT(INDEX_IDLE);
 	else if (bitmap_empty(p->data.alloc.b, PALLOC_CHUNK_PAGES) &&
@@ -278,20 +308,23 @@ void mheap_chunk_changed(struct goalloc_heap *heap, struct goalloc_chunk *c, u64
 	u32 ai = goalloc_arena_index(addr), l1 = ai >> GOALLOC_ARENA_L2_BITS;
 	struct goalloc_arena *arena;
 	struct goalloc_arena_l2 *l2;
-	u16 idle, bit;
+	u16 idle, whole, bit;
 	u8 indexed, i;
 
 	lockdep_assert_held(&heap->lock);
-	indexed = mheap_look(heap, c, &idle);
+	indexed = mheap_look(heap, c, &idle, &whole);
 	if (idle != c->idle) {
-		heap->pages_idle += idle - c->idle;
+		one_writer_add(heap->pages_idle, idle - c->idle);
+		WRITE_ONCE(heap->idle_low, min(heap->idle_low, heap->pages_idle));
 		percpu_counter_add(&goalloc_idle, idle - c->idle);
 		c->idle = idle;
 	}
+	one_writer_add(heap->pages_whole, whole - c->idle_whole);
+	c->idle_whole = whole;
 	if (indexed == c->indexed)
 		return;
 	c->indexed = indexed;
-	l2 = heap->arenas[l1];
+	l2 = READ_ONCE(heap->arenas[l1]);
 	ai &= GOALLOC_ARENA_L2 - 1;
 	arena = l2->arenas[ai];
 	bit = BIT(goalloc_chunk_index(addr) & (GOALLOC_ARENA_CHUNKS - 1));
@@ -346,7 +379,7 @@ u64 mheap_find_chunk(struct goalloc_heap *heap, enum mheap_index index, u64 belo
 
 	/* The arena that @below is in, the others of its entry, the other entries. */
 	if (test_bit(l1, heap->index[index])) {
-		l2 = heap->arenas[l1];
+		l2 = READ_ONCE(heap->arenas[l1]);
 		bits = GENMASK(ci % GOALLOC_ARENA_CHUNKS, 0);
 		if (test_bit(ai, l2->index[index]))
 			bits &= l2->arenas[ai]->index[index];
@@ -365,7 +398,7 @@ u64 mheap_find_chunk(struct goalloc_heap *heap, enum mheap_index index, u64 belo
 	if (n == l1)
 		return 0;
 	l1 = n;
-	l2 = heap->arenas[l1];
+	l2 = READ_ONCE(heap->arenas[l1]);
 	ai = find_last_bit(l2->index[index], GOALLOC_ARENA_L2);
 	bits = l2->arenas[ai]->index[index];
 found:
@@ -419,7 +452,8 @@ static u64 mheap_take_gap(struct goalloc_heap *heap, u32 n)
 	if (n > heap->ngaps)
 		return 0;
 	for (l1 = heap->gap_first; l1 < GOALLOC_ARENA_L1 && tries; l1++) {
-		const struct goalloc_arena_l2 *l2 = heap->arenas[l1];
+		/* One that comes just now has no gaps. */
+		const struct goalloc_arena_l2 *l2 = READ_ONCE(heap->arenas[l1]);
 		u32 begin, end = 0;
 
 		if (!l2 || !l2->ngaps) {
@@ -459,7 +493,7 @@ static u64 mheap_reserve(struct goalloc_heap *heap, u64 n)
 
 	if (!base && n << PALLOC_CHUNK_SHIFT <= GOALLOC_HEAP_END - heap->cur_arena) {
 		base = heap->cur_arena;
-		heap->cur_arena += n << PALLOC_CHUNK_SHIFT;
+		one_writer_add(heap->cur_arena, n << PALLOC_CHUNK_SHIFT);
 	}
 	mheap_unlock(heap, flags);
 	return base;
@@ -477,7 +511,7 @@ static void mheap_lower_end(struct goalloc_heap *heap)
 		if (!l2 || !test_bit(last % GOALLOC_L2_CHUNKS, l2->gaps))
 			break;
 		mheap_del_gaps(heap, last, 1);
-		heap->cur_arena -= PALLOC_CHUNK_SIZE;
+		one_writer_add(heap->cur_arena, -PALLOC_CHUNK_SIZE);
 	}
 }
 
@@ -487,7 +521,7 @@ static void mheap_unreserve(struct goalloc_heap *heap, u64 base, u64 n)
 	unsigned long flags = mheap_lock(heap);
 
 	if (heap->cur_arena == base + (n << PALLOC_CHUNK_SHIFT)) {
-		heap->cur_arena = base;
+		WRITE_ONCE(heap->cur_arena, base);
 		n = 0;
 	}
 	while (n--) {
@@ -614,7 +648,7 @@ static bool mheap_grow(struct goalloc_heap *heap, u64 npages, gfp_t gfp)
 		/* What is in already may be taken meanwhile; then we grow again. */
 		flags = mheap_lock(heap);
 		pagealloc_grow(&heap->pages, addr, piece);
-		heap->pages_sys += pages;
+		one_writer_add(heap->pages_sys, pages);
 		atomic64_add(pages, &heap->pages_released);
 		mheap_range_changed(heap, addr, pages);
 		mheap_unlock(heap, flags);
@@ -659,7 +693,7 @@ static bool mheap_take_empty(struct goalloc_heap *heap, u64 keep_pages, u64 from
 	c = mheap_chunk(heap, addr);
 	if (!pagealloc_ungrow(&heap->pages, addr, &gone->nodes)) {
 		mheap_chunk_changed(heap, c, addr);
-		heap->pages_sys -= PALLOC_CHUNK_PAGES;
+		one_writer_add(heap->pages_sys, -(u64)PALLOC_CHUNK_PAGES);
 		atomic64_sub(PALLOC_CHUNK_PAGES, &heap->pages_released);
 
 		chunk = goalloc_chunk_index(addr);
@@ -696,17 +730,16 @@ static void mheap_free_chunk(struct goalloc_heap *heap, struct goalloc_chunk *c)
 }
 
 /**
- * mheap_release_tables - gives the tables of empty chunks back
+ * mheap_release_tables_until - gives tables back as long as there is time
  * @heap: the heap
- * @keep_pages: as long as it has more heap pages of address space than this
- * @from: only chunks at or above this address
+ * @keep_pages: as for mheap_release_tables()
+ * @from: as for mheap_release_tables()
+ * @until: what ktime_get_ns() is then
  *
- * Go keeps what it has mapped for ever. The highest addresses go first.
- *
- * Context: task, sleeps for an RCU grace period; no lock held.
+ * Context: as mheap_release_tables().
  * Return: how many chunks went.
  */
-u64 mheap_release_tables(struct goalloc_heap *heap, u64 keep_pages, u64 from)
+u64 mheap_release_tables_until(struct goalloc_heap *heap, u64 keep_pages, u64 from, u64 until)
 {
 	u64 below = GOALLOC_HEAP_END, n = 0;
 	struct mheap_gone gone;
@@ -734,8 +767,24 @@ u64 mheap_release_tables(struct goalloc_heap *heap, u64 keep_pages, u64 from)
 			gone.arenas = arena->next;
 			persistentfree(&heap->gc_bytes, arena, sizeof(*arena));
 		}
-	} while (gone.n == MHEAP_GONE_CHUNKS);
+	} while (gone.n == MHEAP_GONE_CHUNKS && ktime_get_ns() < until);
 	return n;
+}
+
+/**
+ * mheap_release_tables - gives the tables of empty chunks back
+ * @heap: the heap
+ * @keep_pages: as long as it has more heap pages of address space than this
+ * @from: only chunks at or above this address
+ *
+ * Go keeps what it has mapped for ever. The highest addresses go first.
+ *
+ * Context: task, sleeps for an RCU grace period; no lock held.
+ * Return: how many chunks went.
+ */
+u64 mheap_release_tables(struct goalloc_heap *heap, u64 keep_pages, u64 from)
+{
+	return mheap_release_tables_until(heap, keep_pages, from, U64_MAX);
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(mheap_release_tables);
@@ -788,6 +837,35 @@ static void mheap_give_run(struct goalloc_heap *heap, u64 addr, u64 npages)
 			cond_resched();
 	}
 	scavenge_wake(heap);
+}
+
+/*
+ * Gives the pages of a closed span back to the page allocator. Where some memory
+ * has gone the rest goes, too, and the page is a hole, or its block goes.
+ */
+static void mheap_give_closed(struct goalloc_heap *heap, struct mspan *s)
+{
+	u64 addr = s->start_addr;
+	u32 i;
+
+	for (i = 0; i < s->npages; i++, addr += GOALLOC_PAGE_SIZE) {
+		unsigned long flags, base;
+
+		if (!backing_end_thin(heap, s, i)) {
+			mheap_give_run(heap, addr, 1);
+			continue;
+		}
+		flags = mheap_lock(heap);
+		atomic64_dec(&heap->pages_in_use);
+		atomic64_add(pagealloc_set_scavenged(&heap->pages, addr, 1),
+			     &heap->pages_released);
+		one_writer_add(heap->pages_holes, 1);
+		base = linear_drop(heap, addr);
+		mheap_chunk_changed(heap, mheap_chunk(heap, addr), addr);
+		mheap_unlock(heap, flags);
+		linear_dropped(base);
+	}
+	atomic64_sub((u64)hweight64(s->gone) << PAGE_SHIFT, &heap->thin_bytes);
 }
 
 /* Reserves pages under a limit; never over it, however many do. */
@@ -857,25 +935,32 @@ static void page_cache_refresh(struct goalloc_heap *heap, struct page_cache *pc)
 	}
 }
 
-/* Gives the pages of a cache back (Go: pageCache.flush). */
+/* Gives the pages of a cache back (Go: pageCache.flush). Its lock is held. */
+static void mheap_give_set(struct goalloc_heap *heap, struct page_cache *pc)
+{
+	unsigned long flags;
+
+	if (!pc->set.pages)
+		return;
+	flags = mheap_lock(heap);
+	if (heap->backing == BACKING_LINEAR)
+		page_cache_refresh(heap, pc);
+	pagealloc_give_set(&heap->pages, &pc->set);
+	if (heap->backing == BACKING_LINEAR)
+		linear_released(heap, pc->set.base, 1);
+	mheap_chunk_changed(heap, mheap_chunk(heap, pc->set.base), pc->set.base);
+	mheap_unlock(heap, flags);
+	pc->set = (struct pagealloc_set) {};
+}
+
 static void mheap_flush_page_cache(struct goalloc_heap *heap, struct page_cache *pc)
 {
-	unsigned long flags, inner;
+	unsigned long flags;
 
 	if (page_cache_empty(pc))
 		return;
 	raw_spin_lock_irqsave(&pc->lock, flags);
-	if (pc->set.pages) {
-		inner = mheap_lock(heap);
-		if (heap->backing == BACKING_LINEAR)
-			page_cache_refresh(heap, pc);
-		pagealloc_give_set(&heap->pages, &pc->set);
-		if (heap->backing == BACKING_LINEAR)
-			linear_released(heap, pc->set.base, 1);
-		mheap_chunk_changed(heap, mheap_chunk(heap, pc->set.base), pc->set.base);
-		mheap_unlock(heap, inner);
-		pc->set = (struct pagealloc_set) {};
-	}
+	mheap_give_set(heap, pc);
 	raw_spin_unlock_irqrestore(&pc->lock, flags);
 }
 
@@ -883,12 +968,15 @@ static void mheap_flush_page_cache(struct goalloc_heap *heap, struct page_cache 
  * mheap_flush_page_caches - gives the pages that CPUs have set aside back
  * @heap: the heap
  *
+ * Those of spans that are kept for large objects, too.
+ *
  * Context: any but NMI; no lock held.
  */
 void mheap_flush_page_caches(struct goalloc_heap *heap)
 {
 	int cpu;
 
+	large_cache_flush(heap);
 	for_each_possible_cpu(cpu)
 		mheap_flush_page_cache(heap, &per_cpu_ptr(heap->mcache, cpu)->pages);
 }
@@ -972,7 +1060,7 @@ static u64 mheap_take_cached(struct goalloc_heap *heap, u64 npages, u64 *scav)
 	raw_spin_lock(&pc->lock);
 	if (!pc->set.pages) {
 		inner = mheap_lock(heap);
-		heap->refills++;
+		one_writer_add(heap->refills, 1);
 		if (mheap_take_set(heap, &pc->set)) {
 			if (linear)
 				linear_wall(heap, pc->set.base);
@@ -996,6 +1084,46 @@ static u64 mheap_take_cached(struct goalloc_heap *heap, u64 npages, u64 *scav)
 	raw_spin_unlock(&pc->lock);
 	local_irq_restore(flags);
 	return addr;
+}
+
+/*
+ * A short run goes to the pages that this CPU has set aside; if these lie elsewhere they
+ * are given back for it. In Go each run goes to the page allocator. Here spans come and
+ * go one by one, and what is freed in a row lies close together: of 64 pages the heap
+ * lock is taken for one.
+ */
+static void mheap_put_cached(struct goalloc_heap *heap, u64 addr, u64 npages)
+{
+	u64 first = goalloc_page_index(addr), base = round_down(first, PAGE_CACHE_PAGES);
+	struct page_cache *pc;
+	unsigned long flags;
+
+	/* Of the CPU that this runs on, so that it is none that is dead. */
+	local_irq_save(flags);
+	pc = &this_cpu_ptr(heap->mcache)->pages;
+	raw_spin_lock(&pc->lock);
+	if (pc->set.base != goalloc_page_addr(base)) {
+		mheap_give_set(heap, pc);
+		pc->set.base = goalloc_page_addr(base);
+	}
+	/* The block behind them is there as long as they are in no summary. */
+	pc->set.pages |= GENMASK_ULL(npages - 1, 0) << (first - base);
+	atomic64_sub(npages, &heap->pages_in_use);
+	raw_spin_unlock(&pc->lock);
+	local_irq_restore(flags);
+	scavenge_wake(heap);
+}
+
+/* Is a span's run one that a CPU sets aside when it is returned? */
+static bool mheap_puts_cached(struct goalloc_heap *heap, const struct mspan *s)
+{
+	u64 first = goalloc_page_index(s->start_addr);
+
+	return heap->backing == BACKING_LINEAR && heap->page_caches && !s->vmapped &&
+	       s->npages <= PAGE_CACHE_RUN_MAX &&
+	       !((first ^ (first + s->npages - 1)) & ~(u64)(PAGE_CACHE_PAGES - 1)) &&
+	       (nr_online_nodes == 1 ||
+		page_to_nid(virt_to_page((void *)s->base)) == numa_mem_id());
 }
 
 /* A run from the page allocator, in one piece under the heap lock. */
@@ -1051,6 +1179,20 @@ static u64 mheap_take_long(struct goalloc_heap *heap, struct mspan *s, u64 npage
 	return addr;
 }
 
+/* Of all heaps, where the bound of all may be what was met. */
+static void mheap_flush_large(struct goalloc_heap *heap)
+{
+	struct goalloc_heap *h;
+
+	large_cache_flush(heap);
+	if (READ_ONCE(goalloc_max) == GOALLOC_NO_LIMIT)
+		return;
+	rcu_read_lock();
+	list_for_each_entry_rcu(h, &goalloc_heaps, list)
+		large_cache_flush(h);
+	rcu_read_unlock();
+}
+
 /* As mheap_alloc_span(); @vmapped: with pages of its own, mapped by vmalloc(). */
 static struct mspan *mheap_try_span(struct goalloc_heap *heap, u64 npages, u64 align_pages,
 				    u8 spc, u64 elemsize, bool vmapped, gfp_t gfp)
@@ -1067,8 +1209,14 @@ static struct mspan *mheap_try_span(struct goalloc_heap *heap, u64 npages, u64 a
 	if (!s)
 		return NULL;
 	ok = mheap_charge(heap, run);
-	if (!ok && gfpflags_allow_blocking(gfp)) {
-		/* What classes keep in reserve may be what is missing. */
+	if (!ok && (linear || gfpflags_allow_blocking(gfp))) {
+		/* What CPUs and classes keep at hand may be what is missing. */
+		mheap_flush_large(heap);
+		mcache_flush_own(heap);
+		mcentral_release_empty(heap);
+		ok = mheap_charge(heap, run);
+	}
+	if (!ok && linear && gfpflags_allow_blocking(gfp) && mcache_flush_others(heap)) {
 		mcentral_release_empty(heap);
 		ok = mheap_charge(heap, run);
 	}
@@ -1093,7 +1241,9 @@ again:
 		}
 		if (addr)
 			break;
-		if (mheap_grow(heap, run + align_pages - 1, gfp))
+		/* Others may take what we made, again and again. */
+		if (mheap_grow(heap, run + align_pages - 1, gfp) &&
+		    !(gfpflags_allow_blocking(gfp) && fatal_signal_pending(current)))
 			continue;
 		if (flushed) {
 			mheap_uncharge(heap, run);
@@ -1102,11 +1252,13 @@ again:
 		}
 		/*
 		 * What CPUs have set aside may be what is missing, or the address
-		 * space between a gap and chunks that are empty.
+		 * space of holes, or that between a gap and chunks that are empty.
 		 */
 		mheap_flush_page_caches(heap);
-		if (gfpflags_allow_blocking(gfp))
+		if (gfpflags_allow_blocking(gfp)) {
+			scavenge_blocks(heap);
 			mheap_release_tables(heap, 0, 0);
+		}
 		flushed = true;
 	}
 
@@ -1129,6 +1281,7 @@ again:
 		backing_decommit(heap, s);
 		goto fail;
 	}
+	checkers_span(s);
 	atomic64_inc(&heap->nspans);
 	atomic_inc(&s->central->nspans);
 	/* Records and tables count too. */
@@ -1193,7 +1346,12 @@ void mheap_return_span(struct mspan *s)
 	backing_unmap_span(heap, s);
 	backing_decommit(heap, s);
 	atomic64_dec(&heap->nspans);
-	mheap_give_run(heap, s->start_addr, s->npages);
+	if (unlikely(mspan_is_closed(s)))
+		mheap_give_closed(heap, s);
+	else if (mheap_puts_cached(heap, s))
+		mheap_put_cached(heap, s->start_addr, s->npages);
+	else
+		mheap_give_run(heap, s->start_addr, s->npages);
 	mheap_uncharge(heap, s->npages);
 	gc_bits_free(s);
 	atomic_dec(&s->central->nspans);
@@ -1218,7 +1376,8 @@ static void mheap_return_workfn(struct work_struct *work)
  */
 void mheap_free_span(struct mspan *s)
 {
-	if ((s->vmapped || s->npages > MHEAP_INLINE_PAGES || READ_ONCE(s->heap->mapped)) &&
+	if ((s->vmapped || s->npages > MHEAP_INLINE_PAGES || mspan_is_closed(s) ||
+	     READ_ONCE(s->heap->mapped)) &&
 	    (!preemptible() || rcu_preempt_depth() || READ_ONCE(cpu_dead))) {
 		INIT_WORK(&s->work, mheap_return_workfn);
 		queue_work(goalloc_wq, &s->work);
@@ -1268,8 +1427,11 @@ bool mheap_build_central(struct goalloc_heap *heap, gfp_t gfp)
 		return false;
 	for (i = 0; i < GOALLOC_ALL_CENTRALS; i++)
 		mcentral_init(&central[i], heap, i);
-	/* Full barrier: whoever sees the pointer sees the locks. */
-	if (cmpxchg(&heap->central, NULL, central))
+	/*
+	 * Full barrier: whoever sees the pointer sees the locks. Who comes second writes
+	 * nothing; those who read it plainly have seen it.
+	 */
+	if (data_race(cmpxchg(&heap->central, NULL, central)))
 		free_pages_exact(central, size);
 	else
 		mheap_count(&heap->other_bytes, size);
@@ -1296,7 +1458,7 @@ static struct goalloc_heap *heap_create(const struct goalloc_heap_params *params
 		return ERR_PTR(-EINVAL);
 	if (goalloc_should_fail())
 		return ERR_PTR(-ENOMEM);
-	heap = kvzalloc(sizeof(*heap), gfp);
+	heap = kvzalloc(sizeof(*heap), gfp | __GFP_NOWARN);
 	if (!heap)
 		return ERR_PTR(-ENOMEM);
 	mheap_count(&heap->other_bytes, sizeof(*heap));
@@ -1317,6 +1479,9 @@ static struct goalloc_heap *heap_create(const struct goalloc_heap_params *params
 	init_waitqueue_head(&heap->limit_wait);
 	heap->bg_next = jiffies;
 	heap->scav_below = GOALLOC_HEAP_END;
+	/* Half of the address space remains for what is in use. */
+	heap->holes_max = GOALLOC_NR_PAGES / 2;
+	heap->idle_since = jiffies;
 	sweep_init(heap);
 	if (mcache_init(heap, own)) {
 		mheap_count(&heap->other_bytes, -(s64)sizeof(*heap));
@@ -1329,10 +1494,11 @@ static struct goalloc_heap *heap_create(const struct goalloc_heap_params *params
 	if (params && params->name)
 		strscpy(heap->name, params->name, sizeof(heap->name));
 	else
-		snprintf(heap->name, sizeof(heap->name), "heap%u", heap->id);
+		snprintf(heap->name, sizeof(heap->name), "heap%llu", heap->id);
 	list_add_tail_rcu(&heap->list, &goalloc_heaps);
-	goalloc_debugfs_add(heap);
 	mutex_unlock(&goalloc_heaps_mutex);
+	/* It allocates, for the opener of a file, and nobody is to wait for that. */
+	goalloc_debugfs_add(heap);
 	return heap;
 }
 
@@ -1369,7 +1535,7 @@ static void mheap_report_leaks(struct goalloc_heap *heap)
 	}
 	if (!all)
 		return;
-	pr_warn("goalloc: heap %u \"%s\" destroyed with %llu objects, %llu bytes, not freed\n",
+	pr_warn("goalloc: heap %llu \"%s\" destroyed with %llu objects, %llu bytes, not freed\n",
 		heap->id, heap->name, all, bytes);
 	for (class = 0; class < GOALLOC_NUM_SIZE_CLASSES; class++)
 		if (live[class])
@@ -1425,20 +1591,27 @@ void mheap_destroy(struct goalloc_heap *heap, bool quiet)
 	goalloc_debugfs_remove(heap);
 
 	/* No mapping is left, or the file would still be open. */
-	heap->mapped = false;
+	WRITE_ONCE(heap->mapped, false);
 	sweep_stop(heap);
 	for_each_possible_cpu(cpu)
 		mcache_flush_cpu(heap, cpu);
+	/* What a cycle found dead is no leak. */
+	if (!quiet)
+		sweep_finish(heap);
 	flush_workqueue(goalloc_wq);
 	class_destroy_all(heap, quiet);
 	if (!quiet)
 		mheap_report_leaks(heap);
 
 	while ((s = mheap_next_span(heap, &addr))) {
+		checkers_span_ends(s);
+		mcentral_end_span(s);
 		WRITE_ONCE(s->state, MSPAN_DEAD);
 		backing_unmap_span(heap, s);
 		if (s->vmapped)
 			backing_decommit(heap, s);
+		if (mspan_is_closed(s))
+			mheap_give_closed(heap, s);
 		gc_bits_free(s);
 		fixalloc_mspan_free(heap, s);
 		cond_resched();
@@ -1457,7 +1630,7 @@ void mheap_destroy(struct goalloc_heap *heap, bool quiet)
 	mcache_destroy(heap);
 	WARN_ONCE(atomic64_read(&heap->backed) || atomic64_read(&heap->mspan_bytes) ||
 		  atomic64_read(&heap->mcache_bytes) || atomic64_read(&heap->gc_bytes),
-		  "goalloc: heap %u ends with %lld bytes of pages, %lld of spans, %lld of mcaches, %lld of tables\n",
+		  "goalloc: heap %llu ends with %lld bytes of pages, %lld of spans, %lld of mcaches, %lld of tables\n",
 		  heap->id, atomic64_read(&heap->backed), atomic64_read(&heap->mspan_bytes),
 		  atomic64_read(&heap->mcache_bytes), atomic64_read(&heap->gc_bytes));
 	if (heap->central)

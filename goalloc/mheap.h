@@ -70,7 +70,8 @@ enum goalloc_backing {
 /* What chunks are looked for by; see struct goalloc_heap, index. */
 enum mheap_index {
 	INDEX_IDLE,		/* memory in it can be given back */
-	INDEX_WHOLE,		/* a whole 2 MiB block of it can */
+	INDEX_BLOCK,		/* a whole block of it can: nothing in it is in use */
+	INDEX_WHOLE,		/* one of 2 MiB can */
 	INDEX_EMPTY,		/* nothing in use, nothing backed: its tables can go */
 	MHEAP_INDICES,
 };
@@ -80,6 +81,8 @@ enum mheap_index {
  * @palloc: its part of the page allocator (heap lock)
  * @indexed: the indices it is in, as bits (heap lock)
  * @idle: heap pages whose memory can be given back (heap lock)
+ * @idle_whole: linear heaps: of those the ones in blocks with nothing in use
+ *	(heap lock)
  * @lock: protects the entries of @pages; raw, taken outside the heap lock
  * @whole: sparse heaps: the span that covers all of the chunk, or NULL
  * @spans: sparse heaps: the span of each page, or NULL; built when the first
@@ -90,13 +93,15 @@ enum mheap_index {
  * @mapped: linear heaps: the mapped span that covers a half, or NULL
  * @granule: linear heaps only, and there GOALLOC_CHUNK_GRANULES of them:
  *	kernel address behind each 128 KiB, or NULL, with GRANULE_SPLIT if the
- *	block was part of a larger one. Only the entry of a block's first granule
- *	is set (heap lock; read without by whoever has a run in the block)
+ *	block was part of a larger one, or has or had holes. Only the entry of a
+ *	block's first granule is set (heap lock; read without by whoever has a run
+ *	in the block)
  */
 struct goalloc_chunk {
 	struct palloc_chunk palloc;
 	u8 indexed;
 	u16 idle;
+	u16 idle_whole;
 	raw_spinlock_t lock;
 	union {
 		struct {
@@ -176,7 +181,7 @@ enum goalloc_scavenge_cause {
  * @id: number in debugfs
  * @rcu: frees it
  * @name: shown to people
- * @page_caches: short runs come from the CPUs' page caches
+ * @page_caches: short runs come from the CPUs' page caches, and CPUs keep spans
  * @pages: the page allocator (lock)
  * @arenas: address to arena; entries come under the lock, and stay
  * @index: which entries of @arenas have chunks of a kind below them: by bits
@@ -190,19 +195,35 @@ enum goalloc_scavenge_cause {
  * @gc_percent: GOGC
  * @pages_sys: heap pages of address space given to @pages (lock)
  * @pages_idle: of those the ones whose memory can be given back (lock)
- * @pages_in_use: heap pages in spans; goes up after @pages_released went down,
- *	and down with the lock held
+ * @pages_whole: of these the ones in blocks with nothing in use (lock)
+ * @pages_holes: holes, which count in @pages_released (lock)
+ * @holes_max: with so many no more are made, as each takes address space that
+ *	cannot be used before its block has gone; a test changes it
+ * @idle_low: the least @pages_idle since @idle_since (lock)
+ * @idle_before: and in the time before that, a second or more (lock)
+ * @idle_since: in jiffies (lock)
+ * @pages_in_use: heap pages in spans; goes up after @pages_released went down, and
+ *	down with the lock held, or that of the page cache the pages go to
  * @pages_released: heap pages idle and not backed
  * @pages_charged: @pages_in_use and what is about to be: what @max bounds
  * @nspans: spans in use
  * @locks: how often @lock was taken (lock)
+ * @contended: and how often somebody else had it (lock)
  * @lock_since: when it was taken last, if that is measured (lock)
  * @lock_max: the longest it was held, in ns (lock)
  * @backed: bytes of memory behind the heap
+ * @thin_bytes: of closed spans, that went back
+ * @thin_looks: as often, a second apart, the background will look for more
+ *	(background)
+ * @thin_class: and there it is (background),
+ * @thin_list: in this list of the class, counted from 1,
+ * @thin_left: and has so many spans of it still to look at
  * @large_alloc: bytes of large objects made
  * @large_alloc_count: large objects made
  * @large_free: bytes of large objects freed
  * @large_free_count: large objects freed
+ * @large_kept: CPUs may have spans of large objects, and the background is to look
+ * @large_seen: @large_alloc_count when it did (the background)
  * @frees: frees of CPUs that have no mcache for the heap
  * @tinyfrees: likewise, tiny objects
  * @faults: bad frees by kind
@@ -213,7 +234,9 @@ enum goalloc_scavenge_cause {
  * @other_bytes: the heap's own struct and per-CPU pointers, tables of vmapped
  *	spans
  * @sweepgen: Go's; moves by 2 a cycle (I5)
- * @sweepdone: no unswept span is left
+ * @sweepdone: no set has an unswept span; somebody may still have taken one
+ * @sweepers: those who may have
+ * @thin_mutex: while a span is closed no cycle begins
  * @pages_swept: pages swept this cycle
  * @sweep_pages_per_byte: proportional sweeping, in 2^-32 pages a byte
  * @sweep_span_bytes: bytes of spans handed out this cycle
@@ -250,7 +273,7 @@ enum goalloc_scavenge_cause {
 struct goalloc_heap {
 	raw_spinlock_t lock;
 	enum goalloc_backing backing;
-	u32 id;
+	u64 id;
 	struct rcu_head rcu;
 	char name[48];
 	bool page_caches;
@@ -266,21 +289,35 @@ struct goalloc_heap {
 	u64 gc_percent;
 	u64 pages_sys;
 	u64 pages_idle;
+	u64 pages_whole;
+	u64 pages_holes;
+	u64 holes_max;
+	u64 idle_low;
+	u64 idle_before;
+	unsigned long idle_since;
 	atomic64_t pages_in_use;
 	atomic64_t pages_released;
 	atomic64_t pages_charged;
 	atomic64_t nspans;
 	u64 locks;
+	u64 contended;
 #ifdef GOALLOC_LOCK_TIMES
 	u64 lock_since;
 	u64 lock_max;
 #endif
 
 	atomic64_t backed;
+	atomic64_t thin_bytes;
+	u8 thin_looks;
+	u8 thin_class;
+	u8 thin_list;
+	u32 thin_left;
 	atomic64_t large_alloc;
 	atomic64_t large_alloc_count;
 	atomic64_t large_free;
 	atomic64_t large_free_count;
+	bool large_kept;
+	u64 large_seen;
 	atomic64_t frees[GOALLOC_ALL_CENTRALS];
 	atomic64_t tinyfrees;
 	atomic64_t faults[GOALLOC_NUM_FAULTS];
@@ -292,6 +329,8 @@ struct goalloc_heap {
 
 	u32 sweepgen;
 	bool sweepdone;
+	atomic_t sweepers;
+	struct mutex thin_mutex;	/* no cycle begins while a span is closed */
 	atomic64_t pages_swept;
 	u64 sweep_pages_per_byte;
 	atomic64_t sweep_span_bytes;
@@ -331,7 +370,8 @@ static inline struct goalloc_class *mheap_class(const struct goalloc_heap *heap,
 {
 	struct goalloc_class **classes = READ_ONCE(heap->classes);
 
-	return classes ? READ_ONCE(classes[i]) : NULL;
+	/* What the class has in its mcentral is seen, too: see goalloc_class_create(). */
+	return classes ? smp_load_acquire(&classes[i]) : NULL;
 }
 
 extern struct mutex goalloc_heaps_mutex;
@@ -389,6 +429,7 @@ struct goalloc_chunk *mheap_chunk(struct goalloc_heap *heap, u64 addr);
 void mheap_chunk_changed(struct goalloc_heap *heap, struct goalloc_chunk *c, u64 addr);
 u64 mheap_find_chunk(struct goalloc_heap *heap, enum mheap_index index, u64 below);
 u64 mheap_release_tables(struct goalloc_heap *heap, u64 keep_pages, u64 from);
+u64 mheap_release_tables_until(struct goalloc_heap *heap, u64 keep_pages, u64 from, u64 until);
 void mheap_flush_page_caches(struct goalloc_heap *heap);
 void mheap_back_cached(struct goalloc_heap *heap, u64 addr, u32 npages);
 struct mspan *mheap_span_in_chunk(struct goalloc_heap *heap, u64 *addr);

@@ -31,13 +31,9 @@ static ulong mheap_seed;
 module_param(mheap_seed, ulong, 0444);
 MODULE_PARM_DESC(mheap_seed, "seed of goalloc_mheap, 0 for any");
 
-/* A span knows its mcentral, which a heap makes with its first small object. */
 static struct mspan *new_span(struct goalloc_heap *heap, u64 npages, u64 align)
 {
-	if (!mheap_build_central(heap, GFP_KERNEL))
-		return NULL;
-	return mheap_alloc_span(heap, npages, align, 1, npages << GOALLOC_PAGE_SHIFT,
-				GFP_KERNEL);
+	return heap_kunit_span(heap, npages, align);
 }
 
 static void mheap_params(struct kunit *test)
@@ -453,6 +449,170 @@ static void mheap_cache_locks(struct kunit *test)
 	heap_kunit_check(test, heap, 0);
 }
 
+/* Spans that are returned in a row: the heap lock is taken once for 64 pages. */
+static void mheap_cache_returned(struct kunit *test)
+{
+	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_LINEAR, 0);
+	u32 n = 3 * PAGE_CACHE_PAGES, order, i;
+	int cpu = cache_pin(test, 0);
+	struct mspan **s;
+	u64 locks, idle;
+
+	s = kunit_kcalloc(test, n, sizeof(*s), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, s);
+	/* From the first to the last, and back; in both nothing was set aside before. */
+	for (order = 0; order < 2; order++) {
+		for (i = 0; i < n; i++) {
+			s[i] = new_span(heap, 1, 1);
+			KUNIT_ASSERT_NOT_NULL(test, s[i]);
+			KUNIT_ASSERT_EQ(test, s[i]->start_addr, goalloc_page_addr(i));
+		}
+		KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), 0);
+		locks = heap->locks;
+		for (i = 0; i < n; i++) {
+			mheap_return_span(s[order ? n - 1 - i : i]);
+			KUNIT_ASSERT_EQ(test, heap->locks, locks + i / PAGE_CACHE_PAGES);
+			KUNIT_ASSERT_EQ(test, mheap_pages_in_use(heap), n - 1 - i);
+			KUNIT_ASSERT_EQ(test, cache_pages(heap, cpu), i % PAGE_CACHE_PAGES + 1);
+		}
+		/* Any other span takes them, and nothing is looked for. */
+		s[0] = new_span(heap, 1, 1);
+		KUNIT_ASSERT_NOT_NULL(test, s[0]);
+		KUNIT_EXPECT_EQ(test, s[0]->start_addr, goalloc_page_addr(order ? 0 :
+				n - PAGE_CACHE_PAGES));
+		mheap_return_span(s[0]);
+		KUNIT_EXPECT_EQ(test, heap->locks, locks + n / PAGE_CACHE_PAGES - 1);
+		idle = heap->pages_idle;
+		mheap_flush_page_caches(heap);
+		KUNIT_EXPECT_EQ(test, heap->pages_idle, idle + PAGE_CACHE_PAGES);
+		KUNIT_EXPECT_EQ(test, heap->pages_idle + mheap_pages_released(heap),
+				heap->pages_sys);
+		heap_kunit_check(test, heap, 0);
+	}
+}
+
+/* What a page cache has no place for goes to the page allocator; so on a file heap. */
+static void mheap_cache_not_returned(struct kunit *test)
+{
+	static const u32 npages[] = { PAGE_CACHE_PAGES - 3, 5, PAGE_CACHE_RUN_MAX + 1 };
+	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_LINEAR, 0);
+	struct goalloc_heap *file = heap_kunit_create(test, BACKING_SPARSE, 0);
+	struct mspan *s[ARRAY_SIZE(npages)], *of_file;
+	int cpu = cache_pin(test, 0);
+	u64 locks;
+	u32 i;
+
+	/* The second one lies in two words. */
+	heap->page_caches = false;
+	for (i = 0; i < ARRAY_SIZE(s); i++) {
+		s[i] = new_span(heap, npages[i], 1);
+		KUNIT_ASSERT_NOT_NULL(test, s[i]);
+	}
+	KUNIT_ASSERT_EQ(test, s[1]->start_addr, goalloc_page_addr(npages[0]));
+	heap->page_caches = true;
+	for (i = 0; i < ARRAY_SIZE(s); i++) {
+		locks = heap->locks;
+		mheap_return_span(s[i]);
+		KUNIT_EXPECT_EQ(test, heap->locks, locks + 1);
+		KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), 0);
+		heap_kunit_check(test, heap, 0);
+	}
+
+	of_file = new_span(file, 1, 1);
+	KUNIT_ASSERT_NOT_NULL(test, of_file);
+	i = cache_pages(file, cpu);
+	mheap_return_span(of_file);
+	KUNIT_EXPECT_EQ(test, cache_pages(file, cpu), i);
+	heap_kunit_check(test, file, 0);
+}
+
+/* Who returns a span sets its pages aside, whoever made it. */
+static void mheap_cache_returned_elsewhere(struct kunit *test)
+{
+	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_LINEAR, 0);
+	struct mspan *s[4];
+	int cpu, other;
+	u32 i;
+
+	if (num_online_cpus() < 2)
+		kunit_skip(test, "needs two CPUs");
+	cpu = cache_pin(test, 0);
+	for (i = 0; i < ARRAY_SIZE(s); i++) {
+		s[i] = new_span(heap, i + 1, 1);
+		KUNIT_ASSERT_NOT_NULL(test, s[i]);
+	}
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), PAGE_CACHE_PAGES - 10);
+	other = cache_pin(test, 1);
+	mheap_return_span(s[1]);
+	mheap_return_span(s[3]);
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), PAGE_CACHE_PAGES - 10);
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, other), 6);
+	/* The longest run first: the shorter one would be cut out of it. */
+	s[3] = new_span(heap, 4, 1);
+	KUNIT_ASSERT_NOT_NULL(test, s[3]);
+	KUNIT_EXPECT_EQ(test, s[3]->start_addr, goalloc_page_addr(6));
+	s[1] = new_span(heap, 1, 1);
+	KUNIT_ASSERT_NOT_NULL(test, s[1]);
+	KUNIT_EXPECT_EQ(test, s[1]->start_addr, goalloc_page_addr(1));
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, other), 1);
+	for (i = 0; i < ARRAY_SIZE(s); i++)
+		mheap_return_span(s[i]);
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, other), 10);
+	heap_kunit_check(test, heap, 0);
+	mheap_flush_page_caches(heap);
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu) + cache_pages(heap, other), 0);
+	heap_kunit_check(test, heap, 0);
+}
+
+/* Few pages that a CPU has set aside: over its soft limit a heap keeps none of them. */
+static void mheap_cache_over_limit(struct kunit *test)
+{
+	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_LINEAR, 0);
+	struct mspan **s, *large[12];
+	int cpu = cache_pin(test, 0);
+	u32 i, turn;
+
+	s = kunit_kcalloc(test, PALLOC_HALF_PAGES, sizeof(*s), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, s);
+	for (i = 0; i < ARRAY_SIZE(large); i++) {
+		large[i] = new_span(heap, PALLOC_HALF_PAGES, 1);
+		KUNIT_ASSERT_NOT_NULL(test, large[i]);
+	}
+	for (i = 0; i < PALLOC_HALF_PAGES; i++) {
+		s[i] = new_span(heap, 1, 1);
+		KUNIT_ASSERT_NOT_NULL(test, s[i]);
+	}
+	/* By who allocates, and by who sets the limit. */
+	for (turn = 0; turn < 2; turn++) {
+		for (i = 0; i < PAGE_CACHE_PAGES; i++)
+			mheap_return_span(s[turn * PAGE_CACHE_PAGES + i]);
+		KUNIT_ASSERT_EQ(test, cache_pages(heap, cpu), PAGE_CACHE_PAGES);
+		KUNIT_EXPECT_EQ(test, heap->pages_idle, 0);
+		KUNIT_EXPECT_FALSE(test, scavenge_retains(heap));
+		scavenge_make_room(heap, 0);
+		scavenge_to_limit(heap);
+		KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), PAGE_CACHE_PAGES);
+
+		heap->limit = mheap_held(heap);
+		KUNIT_EXPECT_TRUE(test, scavenge_retains(heap));
+		if (turn)
+			scavenge_to_limit(heap);
+		else
+			scavenge_make_room(heap, GOALLOC_PAGE_SIZE);
+		KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), 0);
+		KUNIT_EXPECT_LE(test, mheap_held(heap), heap->limit -
+				PAGE_CACHE_PAGES * GOALLOC_PAGE_SIZE);
+		KUNIT_EXPECT_EQ(test, heap->pages_idle, 0);
+		heap->limit = GOALLOC_NO_LIMIT;
+		heap_kunit_check(test, heap, 0);
+	}
+	for (i = 2 * PAGE_CACHE_PAGES; i < PALLOC_HALF_PAGES; i++)
+		mheap_return_span(s[i]);
+	for (i = 0; i < ARRAY_SIZE(large); i++)
+		mheap_return_span(large[i]);
+	heap_kunit_check(test, heap, 0);
+}
+
 /* Aligned runs, and heaps that have no page caches, do without them. */
 static void mheap_cache_unused(struct kunit *test)
 {
@@ -595,10 +755,14 @@ static void mheap_cache_block(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), released);
 	mheap_flush_page_caches(heap);
 	KUNIT_EXPECT_EQ(test, mheap_pages_released(heap), released);
-	KUNIT_EXPECT_EQ(test, heap->pages_idle, 0);
+	KUNIT_EXPECT_EQ(test, heap->pages_whole, 0);
+	KUNIT_EXPECT_EQ(test, heap->pages_idle,
+			heap->pages_sys - mheap_pages_in_use(heap) - released);
 	heap_kunit_check(test, heap, 0);
 	for (u32 i = 0; i < ARRAY_SIZE(s); i++)
 		mheap_return_span(s[i]);
+	mheap_flush_page_caches(heap);
+	KUNIT_EXPECT_EQ(test, heap->pages_whole, PALLOC_HALF_PAGES + 3 * 16);
 	KUNIT_EXPECT_EQ(test, heap->pages_idle, PALLOC_HALF_PAGES + 3 * 16);
 	heap_kunit_check(test, heap, 0);
 	scavenge(heap, GOALLOC_NO_LIMIT, SCAVENGE_REQUEST);
@@ -710,6 +874,7 @@ static void mheap_cache_cpu_dead(struct kunit *test)
 	heap_kunit_check(test, heap, 0);
 	heap_kunit_check(test, other, 0);
 	mheap_return_span(s[1]);
+	mheap_flush_page_caches(heap);
 	kunit_release_action(test, cache_cpu_back, (void *)(long)cpu);
 	KUNIT_ASSERT_TRUE(test, cpu_online(cpu));
 	cache_pin(test, 1);
@@ -823,6 +988,10 @@ static struct kunit_case mheap_cases[] = {
 	KUNIT_CASE(mheap_space_end),
 	KUNIT_CASE(mheap_leaks),
 	KUNIT_CASE_PARAM(mheap_cache_locks, cache_gen_params),
+	KUNIT_CASE(mheap_cache_returned),
+	KUNIT_CASE(mheap_cache_not_returned),
+	KUNIT_CASE(mheap_cache_returned_elsewhere),
+	KUNIT_CASE(mheap_cache_over_limit),
 	KUNIT_CASE(mheap_cache_unused),
 	KUNIT_CASE(mheap_cache_scavenged),
 	KUNIT_CASE(mheap_cache_block),
