@@ -9,7 +9,9 @@
 #include <linux/sched.h>
 #include <linux/topology.h>
 
+#include "backing.h"
 #include "compat.h"
+#include "counter.h"
 #include "mcentral.h"
 #include "mheap.h"
 #include "sweep.h"
@@ -24,8 +26,36 @@
 #define FEW_LOOKS	2
 /* spans that are emptier than their band says; */
 #define STALE_TRIES	4
+/* spans that may be closed; */
+#define CLOSE_LOOKS	4
 /* spans of a band for one on its own node. */
 #define NODE_LOOKS	8
+
+/* Bytes of spans that an mcache may have of one class, and how many at most. */
+u32 goalloc_mcache_bytes = SZ_128K;
+GOALLOC_EXPORT_FOR_KUNIT(goalloc_mcache_bytes);
+
+#define MCACHE_MAX_SPANS	32
+
+/**
+ * mcentral_set_bounds - how many spans of the class are kept at hand
+ * @c: the mcentral
+ *
+ * By an mcache, and here with nothing live in them. On a file heap every free is a
+ * remote one, and more than the one span that slots are taken from is of no use.
+ *
+ * Context: any; nobody uses the class yet.
+ */
+void mcentral_set_bounds(struct mcentral *c)
+{
+	u32 bytes = c->npages << GOALLOC_PAGE_SHIFT;
+
+	c->maxcached = 1;
+	if (c->heap->backing == BACKING_LINEAR && c->heap->page_caches && bytes)
+		c->maxcached = clamp(goalloc_mcache_bytes / bytes, 1U, (u32)MCACHE_MAX_SPANS);
+	/* A large object's span has no second use and is returned at once. */
+	c->maxempty = c->spanclass < 2 ? 0 : DIV_ROUND_UP(c->maxcached, 2);
+}
 
 /**
  * mcentral_init - makes the mcentral of a span class
@@ -56,17 +86,26 @@ void mcentral_init(struct mcentral *c, struct goalloc_heap *heap, u8 spc)
 		c->nelems = goalloc_class_to_nelems[class];
 		c->divmul = goalloc_class_to_divmagic[class];
 	}
-	/* A large object's span has no second use and is returned at once. */
-	c->maxempty = spc < 2 ? 0 : 1;
+	mcentral_set_bounds(c);
+}
+
+static __always_inline unsigned long mcentral_lock_inline(struct mcentral *c) __acquires(&c->lock)
+{
+	unsigned long flags;
+	bool contended;
+
+	local_irq_save(flags);
+	contended = !raw_spin_trylock(&c->lock);
+	if (unlikely(contended))
+		raw_spin_lock(&c->lock);
+	one_writer_add(c->contended, contended);
+	one_writer_add(c->locks, 1);
+	return flags;
 }
 
 static unsigned long mcentral_lock(struct mcentral *c) __acquires(&c->lock)
 {
-	unsigned long flags;
-
-	raw_spin_lock_irqsave(&c->lock, flags);
-	c->locks++;
-	return flags;
+	return mcentral_lock_inline(c);
 }
 
 static void mcentral_unlock(struct mcentral *c, unsigned long flags) __releases(&c->lock)
@@ -93,8 +132,9 @@ static inline void mcentral_enlist(struct mcentral *c, struct mspan *s, u32 band
 {
 	struct list_head *list = &c->partial[mcentral_set(s)][band];
 
-	s->band = band;
-	c->npartial[band]++;
+	/* Some look without the lock whether it is closed. */
+	WRITE_ONCE(s->band, band);
+	one_writer_add(c->npartial[band], 1);
 	if (band == MCENTRAL_FEW)
 		list_add_tail(&s->list, list);
 	else
@@ -104,7 +144,7 @@ static inline void mcentral_enlist(struct mcentral *c, struct mspan *s, u32 band
 static inline void mcentral_delist(struct mcentral *c, struct mspan *s)
 {
 	list_del_init(&s->list);
-	c->npartial[s->band]--;
+	one_writer_add(c->npartial[s->band], -1);
 }
 
 /*
@@ -130,26 +170,40 @@ static void mcentral_push_partial(struct mcentral *c, struct mspan *s, u32 live)
 	mcentral_enlist(c, s, mcentral_band_of(s, live));
 }
 
-static void mcentral_push_full(struct mcentral *c, struct mspan *s)
+/* All that is to be done for a large object's span, which is never closed or empty. */
+static __always_inline void mcentral_push_large(struct mcentral *c, struct mspan *s)
 {
 	lockdep_assert_held(&c->lock);
 	mspan_set_place(s, MSPAN_FULL);
 	list_add_tail(&s->list, &c->full[mcentral_set(s)]);
-	c->nfull++;
+	one_writer_add(c->nfull, 1);
+}
+
+static __always_inline void mcentral_remove_large(struct mcentral *c, struct mspan *s)
+{
+	lockdep_assert_held(&c->lock);
+	list_del_init(&s->list);
+	one_writer_add(c->nfull, -1);
+}
+
+static void mcentral_push_full(struct mcentral *c, struct mspan *s)
+{
+	mcentral_push_large(c, s);
+	one_writer_add(c->nclosed, mspan_is_closed(s));
 }
 
 static void mcentral_remove(struct mcentral *c, struct mspan *s)
 {
 	lockdep_assert_held(&c->lock);
 	if (s->place == MSPAN_FULL) {
-		list_del_init(&s->list);
-		c->nfull--;
+		mcentral_remove_large(c, s);
+		one_writer_add(c->nclosed, -mspan_is_closed(s));
 	} else {
 		mcentral_delist(c, s);
 	}
 	if (s->empty) {
 		s->empty = 0;
-		c->nempty--;
+		one_writer_add(c->nempty, -1);
 	}
 }
 
@@ -165,11 +219,22 @@ static bool mcentral_retire(struct mcentral *c, struct mspan *s)
 		return false;
 	if (c->nempty < c->maxempty) {
 		s->empty = 1;
-		c->nempty++;
+		one_writer_add(c->nempty, 1);
 		mcentral_reband(c, s);
 		list_move_tail(&s->list, &c->partial[mcentral_set(s)][s->band]);
 		return false;
 	}
+	mcentral_remove(c, s);
+	mspan_set_place(s, MSPAN_HELD);
+	return true;
+}
+
+/* The same of a closed span. */
+static bool mcentral_is_over(struct mcentral *c, struct mspan *s)
+{
+	lockdep_assert_held(&c->lock);
+	if (!mspan_all_free(s))
+		return false;
 	mcentral_remove(c, s);
 	mspan_set_place(s, MSPAN_HELD);
 	return true;
@@ -206,6 +271,11 @@ static bool mcentral_put_locked(struct mcentral *c, struct mspan *s, bool full)
 	u32 live = full ? s->nelems : mspan_live(s);
 
 	lockdep_assert_held(&c->lock);
+	if (unlikely(mspan_is_closed(s))) {
+		mcentral_push_full(c, s);
+		smp_mb(); /* place before bits, see above */
+		return mcentral_is_over(c, s);
+	}
 	if (live == s->nelems) {
 		mcentral_looked(s);
 		mcentral_push_full(c, s);
@@ -342,6 +412,7 @@ static struct mspan *mcentral_pop_partial(struct mcentral *c, u32 set)
 	if (s) {
 		mcentral_remove(c, s);
 		mspan_set_place(s, MSPAN_CACHED);
+		one_writer_add(c->refills, 1);
 	}
 	return s;
 }
@@ -396,31 +467,26 @@ void mcentral_uncache_span(struct mcentral *c, struct mspan *s)
 
 GOALLOC_EXPORT_FOR_KUNIT(mcentral_uncache_span);
 
-/**
- * mcentral_cache_span_fast - swaps a used-up span for a swept one
- * @c: the mcentral
- * @old: the span the mcache gives up, its owner gone, or NULL; all its slots
- *	taken, but for those freed in this moment
- *
- * The lock is taken once for both.
- *
- * Context: any but NMI, preemption off; bounded.
- * Return: a CACHED span with a free slot, or NULL.
- */
-struct mspan *mcentral_cache_span_fast(struct mcentral *c, struct mspan *old)
+/* Gives the spans @old up, and takes another: see below. */
+static struct mspan *mcentral_swap(struct mcentral *c, struct mspan *old)
 {
-	bool stale = old && !mcentral_uncache_sweepgen(old);
-	bool gone = false;
+	struct mspan *gone = NULL, *stale = NULL, *next, *s;
+	bool single = old && !old->next;
 	unsigned long flags;
-	struct mspan *s;
 	u32 sg;
 
 	flags = mcentral_lock(c);
-	if (old) {
-		if (stale)
+	for (; old; old = next) {
+		next = old->next;
+		old->next = NULL;
+		if (!mcentral_uncache_sweepgen(old)) {
 			mspan_set_place(old, MSPAN_HELD);
-		else
-			gone = mcentral_put_locked(c, old, true);
+			old->next = stale;
+			stale = old;
+		} else if (mcentral_put_locked(c, old, single)) {
+			old->next = gone;
+			gone = old;
+		}
 	}
 	sg = READ_ONCE(c->heap->sweepgen);
 	s = mcentral_pop_partial(c, (sg / 2) & 1);
@@ -428,11 +494,36 @@ struct mspan *mcentral_cache_span_fast(struct mcentral *c, struct mspan *old)
 		WRITE_ONCE(s->sweepgen, s->sweepgen + 3);
 	mcentral_unlock(c, flags);
 
-	if (gone)
-		mheap_free_span(old);
-	if (stale)
-		mspan_sweep(old, false);
+	for (; gone; gone = next) {
+		next = gone->next;
+		mheap_free_span(gone);
+	}
+	for (; stale; stale = next) {
+		next = stale->next;
+		stale->next = NULL;
+		mspan_sweep(stale, false);
+	}
 	return s;
+}
+
+/**
+ * mcentral_cache_span_fast - swaps used-up spans for a swept one
+ * @c: the mcentral
+ * @old: the spans the mcache gives up, linked by their @next, their owner gone,
+ *	or NULL; a single one has all its slots taken, but for those freed in this
+ *	moment
+ *
+ * The lock is taken once for all.
+ *
+ * Context: any but NMI, preemption off; bounded.
+ * Return: a CACHED span with a free slot, or NULL.
+ */
+struct mspan *mcentral_cache_span_fast(struct mcentral *c, struct mspan *old)
+{
+	/* One that comes or moves just now is for the next who asks. */
+	if (!old && !mcentral_npartial(c))
+		return NULL;
+	return mcentral_swap(c, old);
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(mcentral_cache_span_fast);
@@ -443,32 +534,31 @@ static bool mcentral_set_empty(struct mcentral *c, bool partial, u32 set)
 	u32 band;
 
 	if (!partial)
-		return list_empty_careful(&c->full[set]);
+		/* Of the two pointers of a list that are looked at one is stored plainly. */
+		return data_race(list_empty_careful(&c->full[set]));
 	for (band = 0; band < MCENTRAL_BANDS; band++)
-		if (!list_empty_careful(&c->partial[set][band]))
+		/* As above. */
+		if (!data_race(list_empty_careful(&c->partial[set][band])))
 			return false;
 	return true;
 }
 
 /**
- * mcentral_take_unswept - takes a span that needs sweeping
+ * mcentral_find_unswept - takes a span that needs sweeping
  * @c: the mcentral
  * @partial: from the partial set, else from the full one
  * @sg: the heap's sweepgen
  *
  * Context: any but NMI.
  * Return: the span, HELD and with sweepgen @sg - 1: the caller sweeps it. Or
- * NULL if there is none.
+ * NULL if there is none, and none is on its way from the full set to the partial.
  */
-struct mspan *mcentral_take_unswept(struct mcentral *c, bool partial, u32 sg)
+struct mspan *mcentral_find_unswept(struct mcentral *c, bool partial, u32 sg)
 {
+	unsigned long flags = mcentral_lock(c);
 	u32 set = !((sg / 2) & 1);
-	unsigned long flags;
 	struct mspan *s;
 
-	if (mcentral_set_empty(c, partial, set))
-		return NULL;
-	flags = mcentral_lock(c);
 	s = partial ? mcentral_any_partial(c, set) :
 	    list_first_entry_or_null(&c->full[set], struct mspan, list);
 	/* If a cycle began just now, this is the swept set: leave it. */
@@ -481,6 +571,27 @@ struct mspan *mcentral_take_unswept(struct mcentral *c, bool partial, u32 sg)
 	}
 	mcentral_unlock(c, flags);
 	return s;
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(mcentral_find_unswept);
+
+/**
+ * mcentral_take_unswept - takes a span that needs sweeping, if one is seen
+ * @c: the mcentral
+ * @partial: from the partial set, else from the full one
+ * @sg: the heap's sweepgen
+ *
+ * Does not take the lock for a set that looks empty: one whose span is just on its
+ * way into another one does.
+ *
+ * Context: any but NMI.
+ * Return: as mcentral_find_unswept().
+ */
+struct mspan *mcentral_take_unswept(struct mcentral *c, bool partial, u32 sg)
+{
+	if (mcentral_set_empty(c, partial, !((sg / 2) & 1)))
+		return NULL;
+	return mcentral_find_unswept(c, partial, sg);
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(mcentral_take_unswept);
@@ -533,26 +644,187 @@ static struct mspan *mcentral_take_empty(struct mcentral *c)
 }
 
 /**
- * mcentral_release_empty - gives the spans back that are kept in reserve
- * @heap: the heap, all size classes of it
+ * mcentral_release_spares - gives the spans back that a class keeps in reserve
+ * @c: its mcentral
  *
- * Context: task, sleeps; no lock held.
+ * Context: no lock held; any but NMI if the heap is linear, else a task, which sleeps.
+ */
+void mcentral_release_spares(struct mcentral *c)
+{
+	u32 n = READ_ONCE(c->nempty);
+	struct mspan *s;
+
+	/* Not those, too, that others leave here meanwhile. */
+	while (n--) {
+		s = mcentral_take_empty(c);
+		if (!s)
+			break;
+		if (c->heap->backing == BACKING_LINEAR)
+			mheap_free_span(s);
+		else
+			mheap_return_span(s);
+	}
+}
+
+/**
+ * mcentral_end_span - what lives in a span is over, and nobody finds it any more
+ * @s: a span of a heap that ends
+ *
+ * A free that should not be, and found the span just before, meets no live object,
+ * or a span that is in no set: it does not touch the others, which go one by one.
+ *
+ * Context: task; no lock held.
+ */
+void mcentral_end_span(struct mspan *s)
+{
+	struct mcentral *c = s->central;
+	unsigned long flags = mcentral_lock(c);
+	union mspan_word none;
+	u32 w;
+
+	if (s->place == MSPAN_PARTIAL || s->place == MSPAN_FULL) {
+		mcentral_remove(c, s);
+		mspan_set_place(s, MSPAN_HELD);
+	}
+	mcentral_unlock(c, flags);
+	for (w = 0; w < s->nwords; w++) {
+		none.free = mspan_word_slots(s, w);
+		none.kept = none.free;
+		xchg(&s->words[w].both, none.both);
+	}
+}
+
+/**
+ * mcentral_release_empty - gives the spans back that are kept in reserve
+ * @heap: the heap, all classes of it
+ *
+ * Context: no lock held; any but NMI if the heap is linear, else a task, which sleeps.
  */
 void mcentral_release_empty(struct goalloc_heap *heap)
 {
 	struct mcentral *central = READ_ONCE(heap->central);
-	struct mspan *s;
 	int i;
 
-	for (i = 2; central && i < GOALLOC_NUM_CENTRALS; i++) {
-		while (READ_ONCE(central[i].nempty)) {
-			s = mcentral_take_empty(&central[i]);
-			if (!s)
-				break;
-			mheap_return_span(s);
-		}
-	}
+	for (i = 2; central && i < GOALLOC_ALL_CENTRALS; i++)
+		mcentral_release_spares(&central[i]);
 }
+
+/*
+ * The oldest span of a list that is to be closed, HELD; looked at ones go to the
+ * front. Spares, which are behind all others, are none.
+ */
+static struct mspan *mcentral_take_thin(struct mcentral *c, u8 band, u32 *looks)
+{
+	unsigned long flags = mcentral_lock(c);
+	struct list_head *list = &c->partial[(READ_ONCE(c->heap->sweepgen) / 2) & 1][band];
+	u32 budget = CLOSE_LOOKS;
+	struct mspan *s;
+
+	while (*looks && budget--) {
+		list_for_each_entry_reverse(s, list, list)
+			if (!s->empty)
+				break;
+		--*looks;
+		if (list_entry_is_head(s, list, list)) {
+			*looks = 0;
+			break;
+		}
+		if (backing_is_thin(s)) {
+			mcentral_remove(c, s);
+			mspan_set_place(s, MSPAN_HELD);
+			s->gone = 0;
+			WRITE_ONCE(s->band, MSPAN_CLOSED);
+			mcentral_unlock(c, flags);
+			return s;
+		}
+		list_move(&s->list, list);
+	}
+	mcentral_unlock(c, flags);
+	return NULL;
+}
+
+/*
+ * What is behind no live slot of a closed span goes, and the span where it belongs. No
+ * cycle begins meanwhile, whose sweepers would not find the span (I5).
+ */
+static void mcentral_thin(struct mcentral *c, struct mspan *s)
+{
+	lockdep_assert_held(&c->heap->thin_mutex);
+	backing_thin(c->heap, s);
+	mcentral_put(c, s);
+}
+
+/**
+ * mcentral_close_some - gives back memory behind spans in which few slots live
+ * @c: the mcentral of a kernel heap's class
+ * @band: of which list
+ * @looks: how many spans are still to be looked at
+ *
+ * Context: task, sleeps; no lock held.
+ * Return: true if a span was closed.
+ */
+bool mcentral_close_some(struct mcentral *c, u8 band, u32 *looks)
+{
+	struct mspan *s;
+
+	mutex_lock(&c->heap->thin_mutex);
+	s = mcentral_take_thin(c, band, looks);
+	if (s)
+		mcentral_thin(c, s);
+	mutex_unlock(&c->heap->thin_mutex);
+	return s;
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(mcentral_close_some);
+
+/* A closed span of which more can go back than did, HELD. */
+static struct mspan *mcentral_take_thinner(struct mcentral *c, u32 *looks)
+{
+	unsigned long flags = mcentral_lock(c);
+	struct list_head *list = &c->full[(READ_ONCE(c->heap->sweepgen) / 2) & 1];
+	u32 budget = CLOSE_LOOKS;
+	struct mspan *s;
+
+	while (*looks && budget--) {
+		--*looks;
+		s = list_first_entry_or_null(list, struct mspan, list);
+		if (!s) {
+			*looks = 0;
+			break;
+		}
+		if (mspan_is_closed(s) && backing_is_thinner(s)) {
+			mcentral_remove(c, s);
+			mspan_set_place(s, MSPAN_HELD);
+			mcentral_unlock(c, flags);
+			return s;
+		}
+		list_move_tail(&s->list, list);
+	}
+	mcentral_unlock(c, flags);
+	return NULL;
+}
+
+/**
+ * mcentral_thin_some - gives back what of closed spans became free since
+ * @c: the mcentral of a kernel heap's class
+ * @looks: how many spans are still to be looked at, full ones, too
+ *
+ * Context: task, sleeps; no lock held.
+ * Return: true if of a span something went back.
+ */
+bool mcentral_thin_some(struct mcentral *c, u32 *looks)
+{
+	struct mspan *s;
+
+	mutex_lock(&c->heap->thin_mutex);
+	s = mcentral_take_thinner(c, looks);
+	if (s)
+		mcentral_thin(c, s);
+	mutex_unlock(&c->heap->thin_mutex);
+	return s;
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(mcentral_thin_some);
 
 /* A span just swept, or made, with a free slot: to the mcache with it. */
 static void mcentral_hand_out(struct mcentral *c, struct mspan *s)
@@ -560,6 +832,7 @@ static void mcentral_hand_out(struct mcentral *c, struct mspan *s)
 	unsigned long flags = mcentral_lock(c);
 
 	mspan_set_place(s, MSPAN_CACHED);
+	one_writer_add(c->refills, 1);
 	/* From its own generation: if a cycle began just now it is stale. */
 	WRITE_ONCE(s->sweepgen, s->sweepgen + 3);
 	mcentral_unlock(c, flags);
@@ -591,13 +864,16 @@ struct mspan *mcentral_cache_span(struct mcentral *c, gfp_t gfp)
 
 	sg = READ_ONCE(heap->sweepgen);
 	while (!READ_ONCE(heap->sweepdone) && budget-- > 0) {
+		sweep_begin(heap);
 		s = mcentral_take_unswept(c, true, sg);
 		if (!s)
 			s = mcentral_take_unswept(c, false, sg);
+		if (s)
+			mspan_sweep(s, true);
+		sweep_end(heap);
 		if (!s)
 			break;
-		mspan_sweep(s, true);
-		if (mspan_merge(s)) {
+		if (!mspan_is_closed(s) && mspan_merge(s)) {
 			mcentral_hand_out(c, s);
 			return s;
 		}
@@ -605,8 +881,9 @@ struct mspan *mcentral_cache_span(struct mcentral *c, gfp_t gfp)
 	}
 
 	s = mheap_alloc_span(heap, c->npages, 1, c->spanclass, c->elemsize, gfp);
+	/* The counts may have shown none while one moved from band to band. */
 	if (!s)
-		return NULL;
+		return mcentral_swap(c, NULL);
 	if (heap->backing == BACKING_LINEAR)
 		s->nid = page_to_nid(virt_to_page((void *)s->base));
 	mcentral_hand_out(c, s);
@@ -615,6 +892,62 @@ struct mspan *mcentral_cache_span(struct mcentral *c, gfp_t gfp)
 
 GOALLOC_EXPORT_FOR_KUNIT(mcentral_cache_span);
 
+/* Takes a large object's span out of its set if the object was freed. */
+static __always_inline bool mcentral_take_freed(struct mcentral *c, struct mspan *s)
+{
+	lockdep_assert_held(&c->lock);
+	if (s->place != MSPAN_FULL || mspan_large_live(s))
+		return false;
+	mcentral_remove_large(c, s);
+	mspan_set_place(s, MSPAN_HELD);
+	return true;
+}
+
+/**
+ * mcentral_put_large - puts a large object's span where it belongs
+ * @s: the span, held by the caller, with its sweepgen set, its slot just taken
+ *
+ * What mcentral_put() does, of which most is not needed here.
+ *
+ * Context: any but NMI.
+ */
+void mcentral_put_large(struct mspan *s)
+{
+	struct mcentral *c = s->central;
+	unsigned long flags = mcentral_lock_inline(c);
+	bool gone;
+
+	mcentral_push_large(c, s);
+	smp_mb(); /* place before bits, see mcentral_put_locked() */
+	/* A second free of what was there before may have come too late to see it. */
+	gone = mcentral_take_freed(c, s);
+	mcentral_unlock(c, flags);
+	if (unlikely(gone))
+		mheap_free_span(s);
+}
+
+/**
+ * mcentral_freed_large - looks after a large object's span that was just freed
+ * @s: the span
+ *
+ * Context: as mcentral_freed().
+ * Return: true if it was taken out of the sets: it is the caller's, HELD.
+ */
+bool mcentral_freed_large(struct mspan *s)
+{
+	struct mcentral *c = s->central;
+	unsigned long flags;
+	bool gone;
+
+	/* Who holds it looks at its bit afterwards. */
+	if (READ_ONCE(s->place) != MSPAN_FULL)
+		return false;
+	flags = mcentral_lock_inline(c);
+	gone = mcentral_take_freed(c, s);
+	mcentral_unlock(c, flags);
+	return gone;
+}
+
 /**
  * mcentral_freed - looks after a span in which a slot was just freed remotely
  * @s: the span
@@ -622,8 +955,9 @@ GOALLOC_EXPORT_FOR_KUNIT(mcentral_cache_span);
  *
  * Of a cached or held span the holder will see the bit. A full one becomes
  * partial, and one that has nothing live any more goes back to the heap (I3,
- * I4). Which it is, is decided under the lock; without it only that nothing
- * has to be done. Where a word is all free the span may belong in another band.
+ * I4), a full one of one slot at once. Which it is, is decided under the lock;
+ * without it only that nothing has to be done. Where a word is all free the span
+ * may belong in another band.
  *
  * Context: any but NMI; mspan_free_remote() was called before, and RCU keeps
  * @s: preemption off or rcu_read_lock() held.
@@ -638,6 +972,8 @@ bool mcentral_freed(struct mspan *s, u32 w)
 
 	switch (READ_ONCE(s->place)) {
 	case MSPAN_FULL:
+		if (unlikely(mspan_is_closed(s)) && !mspan_word_all_free(s, w))
+			return false;
 		break;
 	case MSPAN_PARTIAL:
 		if (mspan_word_all_free(s, w))
@@ -648,11 +984,18 @@ bool mcentral_freed(struct mspan *s, u32 w)
 	}
 
 	flags = mcentral_lock(c);
-	if (s->place == MSPAN_FULL && mspan_has_free(s)) {
-		mcentral_remove(c, s);
-		/* This free, and hardly more. */
-		mcentral_push_partial(c, s, s->nelems - 1);
-		gone = mcentral_retire(c, s);
+	if (s->place == MSPAN_FULL) {
+		bool closed = mspan_is_closed(s);
+
+		/* It may have had one slot, and go without having been partial. */
+		if (closed || c->nempty >= c->maxempty)
+			gone = mcentral_is_over(c, s);
+		if (!gone && !closed && mspan_has_free(s)) {
+			mcentral_remove(c, s);
+			/* This free, and hardly more. */
+			mcentral_push_partial(c, s, s->nelems - 1);
+			gone = mcentral_retire(c, s);
+		}
 	} else if (s->place == MSPAN_PARTIAL) {
 		gone = mcentral_retire(c, s);
 		if (!gone && !s->empty)

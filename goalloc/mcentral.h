@@ -53,16 +53,22 @@ enum mcentral_band {
  * @heap: whose
  * @nelems: slots of a span
  * @elemsize: bytes of a slot; 0 for large objects and for no exact class
- * @divmul: 2^32 / @elemsize, rounded up
+ * @divmul: 2^64 / @elemsize, rounded up
  * @npages: heap pages of a span
  * @nempty: spans in @partial all of whose slots are free; they are kept, up
  *	to @maxempty, so that a class does not take and return one span for
  *	ever
  * @maxempty: most of them
+ * @maxcached: most spans that one mcache has of the class
  * @nspans: spans of the class wherever they are; atomic
  * @nfull: spans in @full
+ * @nclosed: of those the closed ones, but for one that somebody has HELD
  * @npartial: spans in @partial, by band
  * @locks: how often the lock was taken
+ * @contended: and how often somebody else had it
+ * @refills: spans handed out
+ * @seen: that, when the background was here last (background)
+ * @quiet: none was handed out between its last two visits (background)
  * @partial: spans with free slots, by sweep generation and band
  * @full: spans without, by sweep generation
  */
@@ -72,15 +78,21 @@ struct mcentral {
 	bool noscan;
 	u16 nelems;
 	struct goalloc_heap *heap;
+	u64 divmul;
 	u32 elemsize;
-	u32 divmul;
 	u16 npages;
 	u8 nempty;
 	u8 maxempty;
+	u8 maxcached;
 	atomic_t nspans;
 	u32 nfull;
+	u32 nclosed;
 	u32 npartial[MCENTRAL_BANDS];
 	u64 locks;
+	u64 contended;
+	u32 refills;
+	u32 seen;
+	bool quiet;
 	struct list_head partial[2][MCENTRAL_BANDS];
 	struct list_head full[2];
 } ____cacheline_aligned_in_smp;
@@ -95,11 +107,16 @@ static inline u32 mcentral_npartial(const struct mcentral *c)
 	return n;
 }
 
+extern u32 goalloc_mcache_bytes;
+
 void mcentral_init(struct mcentral *c, struct goalloc_heap *heap, u8 spc);
+void mcentral_set_bounds(struct mcentral *c);
 struct mspan *mcentral_cache_span_fast(struct mcentral *c, struct mspan *old);
 struct mspan *mcentral_cache_span(struct mcentral *c, gfp_t gfp);
 void mcentral_uncache_span(struct mcentral *c, struct mspan *s);
 void mcentral_put(struct mcentral *c, struct mspan *s);
+void mcentral_put_large(struct mspan *s);
+bool mcentral_freed_large(struct mspan *s);
 bool mcentral_freed(struct mspan *s, u32 w);
 #if IS_ENABLED(CONFIG_KUNIT)
 extern void (*mcentral_between_looks)(struct mspan *s);
@@ -107,7 +124,12 @@ extern int mcentral_on_node;
 #endif
 
 struct mspan *mcentral_take_any(struct mcentral *c);
+void mcentral_release_spares(struct mcentral *c);
 void mcentral_release_empty(struct goalloc_heap *heap);
+bool mcentral_close_some(struct mcentral *c, u8 band, u32 *looks);
+bool mcentral_thin_some(struct mcentral *c, u32 *looks);
+void mcentral_end_span(struct mspan *s);
 struct mspan *mcentral_take_unswept(struct mcentral *c, bool partial, u32 sg);
+struct mspan *mcentral_find_unswept(struct mcentral *c, bool partial, u32 sg);
 
 #endif /* GOALLOC_MCENTRAL_H */

@@ -108,7 +108,7 @@ static void mcentral_puts(struct kunit *test)
 		mcentral_put(c, held_span(test, heap, ALL));
 	expect_counts(test, c, row->spares, 0, row->spares);
 	s = held_span(test, heap, row->free);
-	s->words[0].remote |= row->remote;
+	s->words[0].kept &= ~row->remote;
 	empty = mspan_all_free(s);
 	mcentral_put(c, s);
 	KUNIT_EXPECT_EQ(test, mheap_nspans(heap), row->spares + !row->gone);
@@ -119,6 +119,37 @@ static void mcentral_puts(struct kunit *test)
 	}
 	expect_counts(test, c, row->spares + (row->place == MSPAN_PARTIAL),
 		      row->place == MSPAN_FULL, row->spares ? 1 : empty);
+}
+
+/*
+ * The counts show no span, as they may while one moves: the lock is not taken for that,
+ * but where no span can be made it is.
+ */
+static void mcentral_counts_late(struct kunit *test)
+{
+	struct goalloc_heap *heap = test_heap(test);
+	struct mcentral *c = &heap->central[SPC];
+	struct mspan *s = held_span(test, heap, 0x4);
+	u32 *count;
+	u64 locks;
+
+	mcentral_put(c, s);
+	count = &c->npartial[s->band];
+	KUNIT_ASSERT_EQ(test, *count, 1);
+	*count = 0;
+	locks = c->locks;
+	KUNIT_EXPECT_NULL(test, mcentral_cache_span_fast(c, NULL));
+	KUNIT_EXPECT_EQ(test, c->locks, locks);
+	heap->max = mheap_pages_in_use(heap) << GOALLOC_PAGE_SHIFT;
+	KUNIT_EXPECT_PTR_EQ(test, mcentral_cache_span(c, GFP_KERNEL), s);
+	KUNIT_EXPECT_EQ(test, s->place, MSPAN_CACHED);
+	*count += 1;
+	expect_counts(test, c, 0, 0, 0);
+	/* Now there is none, wherever one looks. */
+	KUNIT_EXPECT_NULL(test, mcentral_cache_span(c, GFP_KERNEL));
+	heap->max = GOALLOC_NO_LIMIT;
+	mcentral_uncache_span(c, s);
+	expect_counts(test, c, 1, 0, 0);
 }
 
 /* A full span is found again at its first free (I4). */
@@ -146,7 +177,7 @@ static void mcentral_full_to_partial(struct kunit *test)
 	locks = c->locks;
 	goalloc_free(objs[4]);
 	KUNIT_EXPECT_EQ(test, c->locks, locks);
-	KUNIT_EXPECT_EQ(test, s->words[0].remote, BIT(3) | BIT(4) | ~ALL);
+	KUNIT_EXPECT_EQ(test, ~s->words[0].kept, BIT(3) | BIT(4) | ~ALL);
 	expect_counts(test, c, 1, 0, 0);
 
 	/* It is what the next refill gets. */
@@ -918,7 +949,10 @@ static void mcentral_sets(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, full->sweepgen, sg);
 }
 
-/* A large object's span: full, and gone at its free. No spare is kept. */
+/*
+ * A large object's span: full, and in no set after its free. The CPU keeps it for
+ * the next one, and then it is gone; the mcentral has no spare.
+ */
 static void mcentral_large(struct kunit *test)
 {
 	struct goalloc_heap *heap = test_heap(test);
@@ -935,6 +969,12 @@ static void mcentral_large(struct kunit *test)
 		test_books(test, heap, 1);
 		KUNIT_EXPECT_EQ(test, goalloc_try_free(obj), 0);
 		expect_counts(test, &heap->central[noscan], 0, 0, 0);
+		KUNIT_EXPECT_EQ(test, test_span(obj)->place, MSPAN_HELD);
+		KUNIT_EXPECT_EQ(test, mheap_pages_in_use(heap), inuse);
+		KUNIT_EXPECT_EQ(test, goalloc_try_free(obj), -EALREADY);
+		test_books(test, heap, 0);
+		large_cache_flush(heap);
+		expect_counts(test, &heap->central[noscan], 0, 0, 0);
 		KUNIT_EXPECT_EQ(test, inuse - mheap_pages_in_use(heap), DIV_ROUND_UP(100000, 8192));
 		KUNIT_EXPECT_EQ(test, goalloc_try_free(obj), -ENOENT);
 		test_books(test, heap, 0);
@@ -943,6 +983,7 @@ static void mcentral_large(struct kunit *test)
 
 static struct kunit_case mcentral_cases[] = {
 	KUNIT_CASE_PARAM(mcentral_puts, put_gen_params),
+	KUNIT_CASE(mcentral_counts_late),
 	KUNIT_CASE(mcentral_full_to_partial),
 	KUNIT_CASE(mcentral_all_free),
 	KUNIT_CASE(mcentral_drain),
