@@ -9,28 +9,32 @@
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
+#include "checkers.h"
 #include "compat.h"
 #include "fixalloc.h"
 #include "mcache.h"
 #include "mheap.h"
+#include "scavenge.h"
 #include "sweep.h"
 
+/* Of the other spans of a class so many are looked at before a new one is got; */
+#define MCACHE_LOOKS		2
+/* and a span with at most 1/16 of its slots free is left alone. */
+#define MCACHE_FEW_SHIFT	4
+
 /*
- * One word without a free slot, and a span and an mcache made of it, shared
- * by all and never written (Go: emptymspan).
+ * A span without a free slot, and an mcache made of it, shared by all and never
+ * written (Go: emptymspan). Its one word lies in the padding of the record.
  */
-static union {
-	struct mspan span;
-	u8 room[sizeof(struct mspan) + sizeof(union mspan_word)];
-} emptymspan = {
-	.span = { .owner = MSPAN_NO_OWNER },
-};
+static_assert(MSPAN_RECORD_SIZE(1) <= sizeof(struct mspan));
+struct mspan goalloc_emptymspan = { .owner = MSPAN_NO_OWNER };
+GOALLOC_EXPORT_FOR_KUNIT(goalloc_emptymspan);
 
 struct mcache goalloc_emptymcache = {
 	.alloc = {
 		[0 ... GOALLOC_ALL_CENTRALS - 1] = {
-			.word = emptymspan.span.words,
-			.span = &emptymspan.span,
+			.word = goalloc_emptymspan.words,
+			.span = &goalloc_emptymspan,
 		},
 	},
 };
@@ -41,10 +45,10 @@ DEFINE_PER_CPU(struct mcache_pcpu, goalloc_kernel_mcache);
 
 static void mcache_entry_clear(struct mcache_alloc *a)
 {
-	a->word = emptymspan.span.words;
+	a->word = goalloc_emptymspan.words;
 	a->base = 0;
 	a->elemsize = 0;
-	a->span = &emptymspan.span;
+	WRITE_ONCE(a->span, &goalloc_emptymspan);
 }
 
 /**
@@ -63,7 +67,8 @@ int mcache_init(struct goalloc_heap *heap, struct mcache_pcpu __percpu *own)
 	if (!own) {
 		if (goalloc_should_fail())
 			return -ENOMEM;
-		heap->mcache = alloc_percpu_gfp(struct mcache_pcpu, GFP_KERNEL_ACCOUNT);
+		heap->mcache = alloc_percpu_gfp(struct mcache_pcpu,
+						GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 		if (!heap->mcache)
 			return -ENOMEM;
 	}
@@ -73,6 +78,7 @@ int mcache_init(struct goalloc_heap *heap, struct mcache_pcpu __percpu *own)
 
 		for (ctx = 0; ctx < MCACHE_CONTEXTS; ctx++)
 			pcpu->ctx[ctx] = &goalloc_emptymcache;
+		memset(pcpu->large, 0, sizeof(pcpu->large));
 		page_cache_init(&pcpu->pages);
 	}
 	return 0;
@@ -117,7 +123,8 @@ bool mcache_build(struct goalloc_heap *heap, gfp_t gfp)
 	struct mcache *mc;
 	int i;
 
-	if (raw_cpu_ptr(heap->mcache)->ctx[ctx] != &goalloc_emptymcache)
+	/* Whoever is on another CPU by now finds out below. */
+	if (READ_ONCE(raw_cpu_ptr(heap->mcache)->ctx[ctx]) != &goalloc_emptymcache)
 		return true;
 	if (!fixalloc_allowed() || !mheap_build_central(heap, gfp))
 		return false;
@@ -175,7 +182,7 @@ bool mcache_next_word(struct mcache *mc, u8 spc)
 		union mspan_word v;
 
 		v.both = READ_ONCE(s->words[w].both);
-		if (v.free & ~v.remote) {
+		if (v.free & v.kept) {
 			mcache_set_word(a, w);
 			return true;
 		}
@@ -190,37 +197,6 @@ bool mcache_next_word(struct mcache *mc, u8 spc)
 
 GOALLOC_EXPORT_FOR_KUNIT(mcache_next_word);
 
-/* The entry allocates from @s from now on. Preemption off. */
-static void mcache_install(struct mcache *mc, u8 spc, struct mspan *s)
-{
-	struct mcache_alloc *a = &mc->alloc[spc];
-
-	a->span = s;
-	a->elemsize = s->elemsize32;
-	s->cache = a;
-	/* From here on a free by this CPU and context is the holder's (I1). */
-	WRITE_ONCE(s->owner, mc->id | (s->tiny ? MSPAN_TINY_OWNER : 0));
-	mcache_set_word(a, 0);
-	if (!READ_ONCE(a->word->free) || READ_ONCE(a->word->remote))
-		mcache_next_word(mc, spc);
-}
-
-/* The entry lets go of its span, which is returned, or NULL. Preemption off. */
-static struct mspan *mcache_remove(struct mcache *mc, u8 spc)
-{
-	struct mcache_alloc *a = &mc->alloc[spc];
-	struct mspan *s = a->span;
-
-	if (s == &emptymspan.span)
-		return NULL;
-	if (spc == GOALLOC_TINY_SPAN_CLASS)
-		mcache_release_tiny(mc);
-	mcache_entry_clear(a);
-	WRITE_ONCE(s->owner, MSPAN_NO_OWNER);
-	s->cache = NULL;
-	return s;
-}
-
 /**
  * mcache_release_tiny - stops packing objects into the tiny block
  * @mc: an mcache of this CPU and context
@@ -234,11 +210,181 @@ void mcache_release_tiny(struct mcache *mc)
 	if (!mc->tiny)
 		return;
 	mc->tiny = 0;
-	if (tiny_release(s, mc->tinyslot))
+	if (tiny_release(s, mc->tinyslot)) {
+		checkers_tiny_dead(s, mc->tinyslot);
 		mspan_free_owned(s, mc->tinyslot);
+	}
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(mcache_release_tiny);
+
+static void mcache_append(struct mcache_alloc *a, struct mspan *s)
+{
+	if (a->nmore)
+		a->last->next = s;
+	else
+		a->more = s;
+	a->last = s;
+	one_writer_add(a->nmore, 1);
+}
+
+/*
+ * The span that slots are taken from joins the others, as the last one. Its entry is
+ * still filled: what comes next is another span, or mcache_entry_clear().
+ */
+static __always_inline void mcache_join(struct mcache *mc, u8 spc)
+{
+	struct mcache_alloc *a = &mc->alloc[spc];
+	struct mspan *s = a->span;
+
+	if (s == &goalloc_emptymspan)
+		return;
+	if (unlikely(spc == GOALLOC_TINY_SPAN_CLASS))
+		mcache_release_tiny(mc);
+	s->next = NULL;
+	mcache_append(a, s);
+}
+
+static void mcache_put_aside(struct mcache *mc, u8 spc)
+{
+	mcache_join(mc, spc);
+	mcache_entry_clear(&mc->alloc[spc]);
+}
+
+static struct mspan *mcache_take_aside(struct mcache_alloc *a)
+{
+	struct mspan *s = a->more;
+
+	a->more = s->next;
+	s->next = NULL;
+	one_writer_add(a->nmore, -1);
+	return s;
+}
+
+/* Slots are taken from @s from now on, which is cached and no other. */
+static void mcache_switch(struct mcache *mc, u8 spc, struct mspan *s)
+{
+	struct mcache_alloc *a = &mc->alloc[spc];
+
+	mcache_join(mc, spc);
+	/* Who shows what CPUs have must not see it before what is in it. */
+	smp_store_release(&a->span, s);
+	a->elemsize = s->elemsize32;
+	mcache_set_word(a, 0);
+	if (!READ_ONCE(a->word->free) || READ_ONCE(a->word->kept) != mspan_word_slots(s, 0))
+		mcache_next_word(mc, spc);
+}
+
+/* The mcache has @s from now on, and allocates from it. Preemption off. */
+static void mcache_install(struct mcache *mc, u8 spc, struct mspan *s)
+{
+	s->cache = &mc->alloc[spc];
+	/* From here on a free by this CPU and context is the holder's (I1). */
+	WRITE_ONCE(s->owner, mc->id | (s->tiny ? MSPAN_TINY_OWNER : 0));
+	mcache_switch(mc, spc, s);
+}
+
+/* Slots that are free, by whomever. */
+static u32 mspan_free_slots(const struct mspan *s)
+{
+	return s->nelems - mspan_live(s);
+}
+
+/**
+ * mcache_next_span - goes on with another cached span that has free slots
+ * @mc: an mcache of this CPU and context
+ * @spc: span class, whose span is used up
+ *
+ * Those used up first come first. One with but a few free slots would be used up
+ * at once; it gets more while it waits. A span that a cycle found cached is not
+ * allocated from before it is swept (I5), and that is done where it is given up.
+ *
+ * Context: the mcache's own, preemption off.
+ * Return: false if there is none.
+ */
+bool mcache_next_span(struct mcache *mc, u8 spc)
+{
+	struct mcache_alloc *a = &mc->alloc[spc];
+	u32 looks = min_t(u32, a->nmore, MCACHE_LOOKS);
+
+	for (; looks; looks--) {
+		struct mspan *s = mcache_take_aside(a);
+
+		if (mspan_free_slots(s) << MCACHE_FEW_SHIFT > s->nelems &&
+		    s->sweepgen == READ_ONCE(s->heap->sweepgen) + 3) {
+			mcache_switch(mc, spc, s);
+			return true;
+		}
+		mcache_append(a, s);
+	}
+	return false;
+}
+
+/*
+ * This CPU and context do not allocate from the span any more. Its @cache stays: at the
+ * end of a heap a free that should not be may have seen the owner just before.
+ */
+static void mcache_disown(struct mspan *s)
+{
+	WRITE_ONCE(s->owner, MSPAN_NO_OWNER);
+}
+
+/*
+ * Before a span more is cached: if there are as many as there may be, half of
+ * them go, so that the next ones find room and the lock is taken once for all.
+ * Those used up first go. Returns them, linked by their @next. Preemption off.
+ */
+static struct mspan *mcache_make_room(struct mcache *mc, u8 spc, u32 max)
+{
+	struct mcache_alloc *a = &mc->alloc[spc];
+	struct mspan *first, *s;
+	u32 n = (max + 1) / 2;
+
+	if (a->span == &goalloc_emptymspan || a->nmore + 1 < max)
+		return NULL;
+	mcache_put_aside(mc, spc);
+	/* Our last frees before the looks of mspan_merge(), or one of two is not told. */
+	smp_mb();
+	first = a->more;
+	for (s = first;; s = s->next) {
+		mcache_disown(s);
+		/* Double frees not told yet: once it is out nobody would find them. */
+		mspan_merge(s);
+		one_writer_add(a->nmore, -1);
+		if (!--n)
+			break;
+	}
+	a->more = s->next;
+	s->next = NULL;
+	return first;
+}
+
+/* Takes all spans of a class out of the mcache, linked by their @next. */
+static struct mspan *mcache_remove_all(struct mcache *mc, u8 spc)
+{
+	struct mcache_alloc *a = &mc->alloc[spc];
+	struct mspan *first, *s;
+
+	mcache_put_aside(mc, spc);
+	first = a->nmore ? a->more : NULL;
+	for (s = first; s; s = s->next)
+		mcache_disown(s);
+	a->more = NULL;
+	WRITE_ONCE(a->nmore, 0);
+	return first;
+}
+
+/* Gives spans back that are linked by their @next. */
+static void mcache_uncache(struct mcentral *c, struct mspan *s)
+{
+	while (s) {
+		struct mspan *next = s->next;
+
+		s->next = NULL;
+		mcentral_uncache_span(c, s);
+		s = next;
+	}
+}
 
 /**
  * mcache_next_free - takes a free slot, whatever has to be done for it
@@ -247,10 +393,10 @@ GOALLOC_EXPORT_FOR_KUNIT(mcache_release_tiny);
  * @gfp: how to get memory, if it comes to that
  * @span: the span that the slot is of
  *
- * Go's nextFree and refill. The used-up span goes to its mcentral and the
- * next one comes from there under one taking of the lock; only when the
- * mcentral has none is preemption switched on, and the span that is then
- * swept or made goes to whatever CPU the task is on by then.
+ * Go's nextFree and refill. What is used up goes to its mcentral and the next
+ * span comes from there under one taking of the lock; only when the mcentral
+ * has none is preemption switched on, and the span that is then swept or made
+ * goes to whatever CPU the task is on by then.
  *
  * Context: any; from NMI it fails. May sleep if @gfp may block. On success
  * preemption is off, and the caller switches it on when it is done with @span.
@@ -260,12 +406,13 @@ unsigned long mcache_next_free(struct goalloc_heap *heap, u8 spc, gfp_t gfp,
 			       struct mspan **span)
 {
 	enum mcache_context ctx = mcache_context();
-	struct mspan *s = NULL;
+	struct mspan *s = NULL, *old;
 	struct mcache_alloc *a;
 	struct mcentral *c;
 	struct mcache *mc;
 	unsigned long v;
 
+	*span = NULL;
 	if (ctx == MCACHE_NMI)
 		return 0;
 	for (;;) {
@@ -283,26 +430,21 @@ unsigned long mcache_next_free(struct goalloc_heap *heap, u8 spc, gfp_t gfp,
 		c = &heap->central[spc];
 		a = &mc->alloc[spc];
 		for (;;) {
-			v = next_free_fast(a);
-			if (v) {
+			if (next_free_fast(a, &v)) {
 				/* Another task filled this entry meanwhile. */
 				if (s)
 					mcentral_uncache_span(c, s);
 				*span = a->span;
 				return v;
 			}
-			if (mcache_next_word(mc, spc))
+			/* What there is was looked at before @s was got. */
+			if (!s && (mcache_next_word(mc, spc) || mcache_next_span(mc, spc)))
 				continue;
-			if (s) {
-				struct mspan *old = mcache_remove(mc, spc);
-
-				mcache_install(mc, spc, s);
-				s = NULL;
-				if (old)
-					mcentral_uncache_span(c, old);
-				continue;
-			}
-			s = mcentral_cache_span_fast(c, mcache_remove(mc, spc));
+			old = mcache_make_room(mc, spc, c->maxcached);
+			if (s)
+				mcache_uncache(c, old);
+			else
+				s = mcentral_cache_span_fast(c, old);
 			if (!s)
 				break;
 			mcache_install(mc, spc, s);
@@ -318,6 +460,22 @@ unsigned long mcache_next_free(struct goalloc_heap *heap, u8 spc, gfp_t gfp,
 
 GOALLOC_EXPORT_FOR_KUNIT(mcache_next_free);
 
+/* Gives up all spans that an mcache has of a class, in its context. */
+static void mcache_flush_class(struct goalloc_heap *heap, struct mcache *mc, u8 spc)
+{
+	struct mspan *first, *s;
+
+	if (mc == &goalloc_emptymcache)
+		return;
+	first = mcache_remove_all(mc, spc);
+	/* As in mcache_make_room(). */
+	smp_mb();
+	/* Double frees not told yet: once it is out nobody would find them. */
+	for (s = first; s; s = s->next)
+		mspan_merge(s);
+	mcache_uncache(&heap->central[spc], first);
+}
+
 /**
  * mcache_flush - gives up all spans of an mcache (Go: releaseAll)
  * @heap: the heap
@@ -328,22 +486,142 @@ GOALLOC_EXPORT_FOR_KUNIT(mcache_next_free);
  */
 void mcache_flush(struct goalloc_heap *heap, struct mcache *mc)
 {
-	int i;
+	int spc;
 
-	if (mc == &goalloc_emptymcache)
-		return;
-	for (i = 0; i < GOALLOC_ALL_CENTRALS; i++) {
-		struct mspan *s = mcache_remove(mc, i);
-
-		if (!s)
-			continue;
-		/* Double frees not told yet: once it is out nobody would find them. */
-		mspan_merge(s);
-		mcentral_uncache_span(&heap->central[i], s);
-	}
+	for (spc = 0; spc < GOALLOC_ALL_CENTRALS; spc++)
+		mcache_flush_class(heap, mc, spc);
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(mcache_flush);
+
+/*
+ * Large objects: a span that was just freed is kept on the CPU that did it, all of
+ * it as it was but its slot free, so that a second free is still told from others
+ * (I2), and the next object of its size takes it. To the books its pages are in use.
+ */
+
+/**
+ * large_cache_take - takes a span that was freed here
+ * @heap: the heap
+ * @spc: span class
+ * @npages: heap pages it must have
+ * @align: what its address must be a multiple of, in bytes, a power of two
+ *
+ * Context: any.
+ * Return: the span, HELD, or NULL.
+ */
+struct mspan *large_cache_take(struct goalloc_heap *heap, u8 spc, u64 npages, u64 align)
+{
+	struct mspan *s = NULL, **slot, **end;
+
+	preempt_disable();
+	slot = this_cpu_ptr(heap->mcache)->large;
+	for (end = slot + LARGE_CACHE_SPANS; slot < end; slot++) {
+		s = READ_ONCE(*slot);
+		/* Its record stays as long as preemption is off. */
+		if (s && s->npages == npages && s->spanclass == spc &&
+		    IS_ALIGNED(s->base, align) && cmpxchg(slot, s, NULL) == s)
+			break;
+		s = NULL;
+	}
+	preempt_enable();
+	return s;
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(large_cache_take);
+
+static_assert(LARGE_CACHE_PAGES < PALLOC_HALF_PAGES);
+
+/**
+ * large_cache_put - keeps a large object's span on this CPU
+ * @s: the span of a linear heap, HELD, nothing in it live, or any other's
+ *
+ * If there is no room another one is given back for it.
+ *
+ * Context: any but NMI; no lock held.
+ * Return: false if the span is none to be kept: the caller gives it back.
+ */
+bool large_cache_put(struct mspan *s)
+{
+	struct goalloc_heap *heap = s->heap;
+	struct mspan **slots, *old;
+	int i;
+
+	/* Mapped ones are longer than any that is kept. */
+	if (!mspan_is_large(s) || s->npages > LARGE_CACHE_PAGES || !heap->page_caches ||
+	    s->gcmark_bits)
+		return false;
+	preempt_disable();
+	slots = this_cpu_ptr(heap->mcache)->large;
+	for (i = 0; i < LARGE_CACHE_SPANS - 1 && READ_ONCE(slots[i]); i++)
+		;
+	old = xchg(&slots[i], s);
+	preempt_enable();
+	/*
+	 * The xchg() orders the span before this look; large_cache_settle() clears the flag
+	 * before it looks for spans. One of the two sees the other.
+	 */
+	if (unlikely(!READ_ONCE(heap->large_kept))) {
+		WRITE_ONCE(heap->large_kept, true);
+		scavenge_kick(HZ);
+	}
+	if (old)
+		mheap_free_span(old);
+	return true;
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(large_cache_put);
+
+static void large_cache_flush_cpu(struct goalloc_heap *heap, int cpu)
+{
+	struct mspan **slots = per_cpu_ptr(heap->mcache, cpu)->large;
+	int i;
+
+	for (i = 0; i < LARGE_CACHE_SPANS; i++) {
+		struct mspan *s = READ_ONCE(slots[i]) ? xchg(&slots[i], NULL) : NULL;
+
+		if (s)
+			mheap_free_span(s);
+	}
+}
+
+/**
+ * large_cache_flush - gives up all large objects' spans that CPUs keep
+ * @heap: the heap
+ *
+ * Context: any but NMI; no lock held.
+ */
+void large_cache_flush(struct goalloc_heap *heap)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		large_cache_flush_cpu(heap, cpu);
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(large_cache_flush);
+
+/**
+ * large_cache_settle - gives those spans up if nobody made a large object for a while
+ * @heap: the heap
+ *
+ * Context: task, the background; called a second or more apart.
+ */
+void large_cache_settle(struct goalloc_heap *heap)
+{
+	u64 made = atomic64_read(&heap->large_alloc_count);
+	bool quiet = made == heap->large_seen;
+
+	heap->large_seen = made;
+	if (!quiet || !READ_ONCE(heap->large_kept))
+		return;
+	WRITE_ONCE(heap->large_kept, false);
+	/* A span that is put and not seen here finds the background told: large_cache_put(). */
+	smp_mb();
+	large_cache_flush(heap);
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(large_cache_settle);
 
 /**
  * mcache_flush_cpu - gives up all spans of a dead CPU
@@ -358,6 +636,7 @@ void mcache_flush_cpu(struct goalloc_heap *heap, int cpu)
 
 	for (ctx = 0; ctx < MCACHE_CONTEXTS; ctx++)
 		mcache_flush(heap, per_cpu_ptr(heap->mcache, cpu)->ctx[ctx]);
+	large_cache_flush_cpu(heap, cpu);
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(mcache_flush_cpu);
@@ -376,18 +655,21 @@ static void mcache_flush_here(struct goalloc_heap *heap)
 {
 	struct mcache_pcpu *p;
 	unsigned long flags;
+	int spc;
 
-	/* In this order: on PREEMPT_RT the first may have to wait. */
-	local_bh_disable();
-	preempt_disable();
-	p = this_cpu_ptr(heap->mcache);
-	mcache_flush(heap, p->ctx[MCACHE_TASK]);
-	mcache_flush(heap, p->ctx[MCACHE_SOFTIRQ]);
-	local_irq_save(flags);
-	mcache_flush(heap, p->ctx[MCACHE_HARDIRQ]);
-	local_irq_restore(flags);
-	preempt_enable();
-	local_bh_enable();
+	for (spc = 0; spc < GOALLOC_ALL_CENTRALS; spc++) {
+		/* In this order: on PREEMPT_RT the first may have to wait. */
+		local_bh_disable();
+		preempt_disable();
+		p = this_cpu_ptr(heap->mcache);
+		mcache_flush_class(heap, p->ctx[MCACHE_TASK], spc);
+		mcache_flush_class(heap, p->ctx[MCACHE_SOFTIRQ], spc);
+		local_irq_save(flags);
+		mcache_flush_class(heap, p->ctx[MCACHE_HARDIRQ], spc);
+		local_irq_restore(flags);
+		preempt_enable();
+		local_bh_enable();
+	}
 }
 
 static void mcache_flush_workfn(struct work_struct *work)
@@ -408,20 +690,29 @@ static bool mcache_present(struct goalloc_heap *heap, int cpu)
 }
 
 /**
- * mcache_flush_all - gives up all cached spans of a heap
+ * mcache_flush_own - gives up all spans that this CPU and context has cached
  * @heap: the heap
  *
- * Each CPU flushes its own mcaches, one after the other. What is cached while
- * this runs may stay.
- *
- * Context: task, sleeps.
+ * Context: any; no lock held.
  */
-void mcache_flush_all(struct goalloc_heap *heap)
+void mcache_flush_own(struct goalloc_heap *heap)
+{
+	int spc;
+
+	for (spc = 0; spc < GOALLOC_ALL_CENTRALS; spc++) {
+		preempt_disable();
+		/* From NMI this is the empty one. */
+		mcache_flush_class(heap, this_cpu_ptr(heap->mcache)->ctx[mcache_context()], spc);
+		preempt_enable();
+	}
+}
+
+/* CPUs do not come or go. */
+static void mcache_flush_cpus(struct goalloc_heap *heap)
 {
 	struct mcache_flush_work f = { .heap = heap };
 	int cpu;
 
-	cpus_read_lock();
 	for_each_possible_cpu(cpu) {
 		if (!mcache_present(heap, cpu))
 			continue;
@@ -434,7 +725,42 @@ void mcache_flush_all(struct goalloc_heap *heap)
 		flush_work(&f.work);
 		destroy_work_on_stack(&f.work);
 	}
+}
+
+/**
+ * mcache_flush_others - gives up all cached spans of a heap if that can be done
+ * @heap: the heap
+ *
+ * Whoever allocates may be what the workers of other CPUs wait for: reclaim, a work
+ * item, or one who takes a CPU down.
+ *
+ * Context: task, sleeps; no lock of ours held.
+ * Return: false if nothing was done.
+ */
+bool mcache_flush_others(struct goalloc_heap *heap)
+{
+	if (current->flags & (PF_MEMALLOC | PF_WQ_WORKER) || !cpus_read_trylock())
+		return false;
+	mcache_flush_cpus(heap);
 	cpus_read_unlock();
+	return true;
+}
+
+/**
+ * mcache_flush_all - gives up all cached spans of a heap
+ * @heap: the heap
+ *
+ * Each CPU flushes its own mcaches, one after the other. What is cached while
+ * this runs may stay.
+ *
+ * Context: task, sleeps.
+ */
+void mcache_flush_all(struct goalloc_heap *heap)
+{
+	cpus_read_lock();
+	mcache_flush_cpus(heap);
+	cpus_read_unlock();
+	large_cache_flush(heap);
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(mcache_flush_all);

@@ -11,6 +11,7 @@
 
 #include "../goalloc/compat.h"
 #include "../goalloc/fixalloc.h"
+#include "heap_kunit.h"
 #include "test_heap.h"
 
 /* 1152 bytes: 7 objects in a span, in one word. 128 bytes: 64, in two. */
@@ -23,7 +24,7 @@
 
 /* What the shared empty mcache and span are to be for ever. */
 static struct mcache *empty_before;
-static u8 empty_span_before[sizeof(struct mspan) + sizeof(union mspan_word)];
+static u8 empty_span_before[MSPAN_RECORD_SIZE(1)];
 
 static int mcache_suite_init(struct kunit_suite *suite)
 {
@@ -75,7 +76,7 @@ static void *make(struct kunit *test, struct goalloc_heap *heap, size_t size)
 
 static void *make_tiny(struct kunit *test, struct goalloc_heap *heap, size_t size)
 {
-	void *obj = goalloc_heap_alloc(heap, size, 0, GFP_KERNEL);
+	void *obj = heap_kunit_tiny(heap, size, GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, obj);
 	return obj;
@@ -161,7 +162,7 @@ static void mcache_empty(struct kunit *test)
 	if (num_online_cpus() < 2)
 		kunit_skip(test, "needs two CPUs");
 	obj = test_alloc_on(test, 1, MCACHE_TASK, heap, TWO_SIZE);
-	tiny = test_alloc_on(test, 1, MCACHE_TASK, heap, 8);
+	tiny = test_alloc_on(test, 1, MCACHE_TASK, heap, 4);
 	test_books(test, heap, 2);
 	goalloc_free(obj);
 	goalloc_free(tiny);
@@ -197,7 +198,7 @@ static void mcache_words(struct kunit *test)
 	/* Freed here, by the holder, before the current word: found again. */
 	goalloc_free(objs[3]);
 	KUNIT_EXPECT_EQ(test, test_word(s, 3).free, BIT(3));
-	KUNIT_EXPECT_EQ(test, test_word(s, 3).remote, 0);
+	KUNIT_EXPECT_EQ(test, ~test_word(s, 3).kept, 0);
 	KUNIT_EXPECT_EQ(test, a->nfree, 1);
 	KUNIT_EXPECT_EQ(test, goalloc_try_free(objs[3]), -EALREADY);
 	/* Its free half alone is no word to stay in once it is used up. */
@@ -211,12 +212,12 @@ static void mcache_words(struct kunit *test)
 	test_free_on(test, 1, MCACHE_TASK, objs[40]);
 	test_free_on(test, 1, MCACHE_TASK, objs[7]);
 	KUNIT_EXPECT_EQ(test, test_word(s, 40).free, 0);
-	KUNIT_EXPECT_EQ(test, test_word(s, 40).remote, BIT(8));
+	KUNIT_EXPECT_EQ(test, ~test_word(s, 40).kept, BIT(8));
 	goalloc_free(objs[41]);
 	KUNIT_EXPECT_PTR_EQ(test, make(test, heap, TWO_SIZE), objs[41]);
 	KUNIT_EXPECT_PTR_EQ(test, make(test, heap, TWO_SIZE), objs[7]);
 	KUNIT_EXPECT_EQ(test, test_word(s, 40).free, BIT(8));
-	KUNIT_EXPECT_EQ(test, test_word(s, 40).remote, 0);
+	KUNIT_EXPECT_EQ(test, ~test_word(s, 40).kept, 0);
 	KUNIT_EXPECT_PTR_EQ(test, make(test, heap, TWO_SIZE), objs[40]);
 	KUNIT_EXPECT_EQ(test, s->place, MSPAN_CACHED);
 	KUNIT_EXPECT_PTR_NE(test, test_span(make(test, heap, TWO_SIZE)), s);
@@ -245,7 +246,7 @@ static void mcache_next_word_by_hand(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, mcache_next_word(mc, TWO_SPC));
 	KUNIT_EXPECT_PTR_EQ(test, a->word, &s->words[1]);
 	KUNIT_EXPECT_EQ(test, a->base, s->base + 32 * TWO_SIZE);
-	KUNIT_EXPECT_EQ(test, next_free_fast(a), s->base + 36 * TWO_SIZE);
+	KUNIT_EXPECT_EQ(test, test_next_free(a), s->base + 36 * TWO_SIZE);
 	/* to nothing, */
 	KUNIT_EXPECT_FALSE(test, mcache_next_word(mc, TWO_SPC));
 	KUNIT_EXPECT_PTR_EQ(test, a->word, &s->words[1]);
@@ -254,17 +255,17 @@ static void mcache_next_word_by_hand(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, mcache_next_word(mc, TWO_SPC));
 	KUNIT_EXPECT_PTR_EQ(test, a->word, &s->words[0]);
 	KUNIT_EXPECT_EQ(test, a->base, s->base);
-	KUNIT_EXPECT_EQ(test, next_free_fast(a), s->base + 31 * TWO_SIZE);
+	KUNIT_EXPECT_EQ(test, test_next_free(a), s->base + 31 * TWO_SIZE);
 	/* to a remote free of the current word, */
-	s->words[0].remote = BIT(1);
+	s->words[0].kept = (u32)~BIT(1);
 	KUNIT_EXPECT_TRUE(test, mcache_next_word(mc, TWO_SPC));
-	KUNIT_EXPECT_EQ(test, next_free_fast(a), s->base + TWO_SIZE);
+	KUNIT_EXPECT_EQ(test, test_next_free(a), s->base + TWO_SIZE);
 	/* and over a word in which only a slot freed twice looks free. */
 	s->words[1].free = BIT(2);
-	s->words[1].remote = BIT(2);
+	s->words[1].kept = (u32)~BIT(2);
 	KUNIT_EXPECT_TRUE(test, mcache_next_word(mc, TWO_SPC));
 	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->faults[GOALLOC_FAULT_LATE]), 1);
-	KUNIT_EXPECT_EQ(test, next_free_fast(a), s->base + 34 * TWO_SIZE);
+	KUNIT_EXPECT_EQ(test, test_next_free(a), s->base + 34 * TWO_SIZE);
 	KUNIT_EXPECT_FALSE(test, mcache_next_word(mc, TWO_SPC));
 	fixalloc_mspan_free_now(heap, s);
 }
@@ -284,7 +285,6 @@ static void mcache_refill(struct kunit *test)
 	/* The used-up span is full in its mcentral, and nobody's. */
 	KUNIT_EXPECT_EQ(test, first->place, MSPAN_FULL);
 	KUNIT_EXPECT_EQ(test, first->owner, MSPAN_NO_OWNER);
-	KUNIT_EXPECT_NULL(test, first->cache);
 	KUNIT_EXPECT_EQ(test, first->sweepgen, heap->sweepgen);
 	KUNIT_EXPECT_EQ(test, c->nfull, 1);
 	KUNIT_EXPECT_EQ(test, mcentral_npartial(c), 0);
@@ -379,10 +379,11 @@ static const struct pack_case {
 	u32 left;	/* bytes taken of the block that is kept */
 } pack_cases[] = {
 	{ "ones", { 1, 1, 1 }, { 0, 1, 2 }, 3 },
-	{ "aligned by size", { 1, 2, 4, 8 }, { 0, 2, 4, 8 }, 16 },
+	{ "aligned by size", { 1, 2, 4, 6 }, { 0, 2, 4, 8 }, 14 },
 	{ "odd sizes are not aligned", { 1, 7, 5, 3 }, { 0, 1, 8, 13 }, 16 },
 	{ "twelve", { 1, 12 }, { 0, 4 }, 16 },
-	{ "eight after nine", { 9, 8 }, { 0, -1 }, 8 },
+	{ "six after eleven", { 11, 6 }, { 0, -1 }, 6 },
+	{ "eight", { 3, 8, 3 }, { 0, 8, -1 }, 3 },
 	{ "the emptier one is kept: the new", { 15, 2, 2 }, { 0, -1, -1 }, 4 },
 	{ "the emptier one is kept: the old", { 4, 15, 4 }, { 0, -1, 4 }, 8 },
 	{ "as full: the old", { 10, 10, 6 }, { 0, -1, 10 }, 16 },
@@ -404,7 +405,8 @@ static void mcache_tiny_pack(struct kunit *test)
 		if (row->at[n] >= 0)
 			KUNIT_EXPECT_PTR_EQ_MSG(test, objs[n], first + row->at[n], "object %u", n);
 		else
-			KUNIT_EXPECT_TRUE_MSG(test, objs[n] >= first + 16, "object %u", n);
+			KUNIT_EXPECT_TRUE_MSG(test, objs[n] < first || objs[n] >= first + 16,
+					      "object %u", n);
 	}
 	mc = mcache_of(heap, 0, MCACHE_TASK);
 	KUNIT_EXPECT_EQ(test, mc->tinyoffset, row->left);
@@ -434,7 +436,7 @@ static void mcache_tiny_release(struct kunit *test)
 	void *a, *b;
 	u32 slot;
 
-	a = make_tiny(test, heap, 8);
+	a = make_tiny(test, heap, 6);
 	s = test_span(a);
 	mc = mcache_of(heap, 0, MCACHE_TASK);
 	slot = mc->tinyslot;
@@ -458,7 +460,7 @@ static void mcache_tiny_release(struct kunit *test)
 	test_books(test, heap, 0);
 
 	/* Flushed with none: the slot goes at once. */
-	a = make_tiny(test, heap, 8);
+	a = make_tiny(test, heap, 6);
 	KUNIT_EXPECT_PTR_EQ(test, test_span(a), s);
 	slot = mc->tinyslot;
 	goalloc_free(a);
@@ -527,15 +529,83 @@ static void mcache_contexts(struct kunit *test)
 		/* By its own context: the free half. By the next one: the remote half. */
 		test_free_on(test, 0, ctx, obj[ctx][0]);
 		KUNIT_EXPECT_EQ(test, test_word(s, 0).free & 3, 1);
-		KUNIT_EXPECT_EQ(test, test_word(s, 0).remote & 3, 0);
+		KUNIT_EXPECT_EQ(test, ~test_word(s, 0).kept & 3U, 0);
 		test_free_on(test, 0, (ctx + 1) % MCACHE_NMI, obj[ctx][1]);
 		KUNIT_EXPECT_EQ(test, test_word(s, 0).free & 3, 1);
-		KUNIT_EXPECT_EQ(test, test_word(s, 0).remote & 3, 2);
+		KUNIT_EXPECT_EQ(test, ~test_word(s, 0).kept & 3U, 2);
 		KUNIT_EXPECT_EQ(test, s->place, MSPAN_CACHED);
 	}
 	test_books(test, heap, 0);
 	KUNIT_EXPECT_PTR_EQ(test, mcache_of(heap, 0, MCACHE_NMI), &goalloc_emptymcache);
 	expect_empty_untouched(test);
+}
+
+struct own_frees {
+	struct goalloc_heap *heap;
+	void *objs[8];
+	int ret[3];
+};
+
+static void own_frees_alloc(void *arg)
+{
+	struct own_frees *f = arg;
+
+	for (u32 i = 0; i < ARRAY_SIZE(f->objs); i++)
+		f->objs[i] = goalloc_heap_alloc(f->heap, TWO_SIZE, GOALLOC_SCAN, GFP_ATOMIC);
+}
+
+static void own_frees_free(void *arg)
+{
+	struct own_frees *f = arg;
+
+	goalloc_free_bulk(4, f->objs);
+	f->ret[0] = goalloc_try_free(f->objs[4]);
+	f->ret[1] = goalloc_try_free(f->objs[4]);
+	f->ret[2] = goalloc_try_free(f->objs[5] + 8);
+}
+
+static void own_frees_rest(void *arg)
+{
+	struct own_frees *f = arg;
+
+	goalloc_free_bulk(3, f->objs + 5);
+}
+
+/* What a context made it frees by plain stores, one by one and many at once. */
+static void mcache_contexts_own(struct kunit *test)
+{
+	struct own_frees *f = kunit_kzalloc(test, sizeof(*f), GFP_KERNEL);
+	const struct mcache_alloc *a;
+	struct mspan *s;
+	u32 ctx, i;
+
+	KUNIT_ASSERT_NOT_NULL(test, f);
+	f->heap = test_heap(test);
+	for (ctx = 0; ctx < MCACHE_NMI; ctx++) {
+		test_call_on(test, 0, ctx, own_frees_alloc, f);
+		for (i = 0; i < ARRAY_SIZE(f->objs); i++)
+			KUNIT_ASSERT_NOT_NULL(test, f->objs[i]);
+		s = test_span(f->objs[0]);
+		a = &mcache_of(f->heap, 0, ctx)->alloc[TWO_SPC];
+		KUNIT_ASSERT_PTR_EQ(test, a->span, s);
+		KUNIT_EXPECT_EQ(test, a->nfree, 0);
+
+		test_call_on(test, 0, ctx, own_frees_free, f);
+		KUNIT_EXPECT_EQ(test, f->ret[0], 0);
+		KUNIT_EXPECT_EQ(test, f->ret[1], -EALREADY);
+		KUNIT_EXPECT_EQ(test, f->ret[2], -EINVAL);
+		KUNIT_EXPECT_EQ(test, a->nfree, 5);
+		KUNIT_EXPECT_EQ(test, test_word(s, 0).free & GENMASK(7, 0), GENMASK(4, 0));
+		KUNIT_EXPECT_EQ(test, test_word(s, 0).kept & GENMASK(7, 0), GENMASK(7, 0));
+		test_books(test, f->heap, 3);
+
+		/* Another one takes the kept bits. */
+		test_call_on(test, 0, (ctx + 1) % MCACHE_NMI, own_frees_rest, f);
+		KUNIT_EXPECT_EQ(test, a->nfree, 5);
+		KUNIT_EXPECT_EQ(test, test_word(s, 0).free & GENMASK(7, 0), GENMASK(4, 0));
+		KUNIT_EXPECT_EQ(test, test_word(s, 0).kept & GENMASK(7, 0), GENMASK(4, 0));
+		test_books(test, f->heap, 0);
+	}
 }
 
 /* Tiny objects of the contexts are not packed together. */
@@ -658,6 +728,7 @@ static struct kunit_case mcache_cases[] = {
 	KUNIT_CASE(mcache_tiny_release),
 	KUNIT_CASE(mcache_tiny_refill),
 	KUNIT_CASE(mcache_contexts),
+	KUNIT_CASE(mcache_contexts_own),
 	KUNIT_CASE(mcache_contexts_tiny),
 	KUNIT_CASE(mcache_flush_everything),
 	KUNIT_CASE_SLOW(mcache_cpu_offline),
