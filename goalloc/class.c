@@ -16,11 +16,13 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
+#include "checkers.h"
 #include "class.h"
 #include "compat.h"
 #include "fixalloc.h"
 #include "mcache.h"
 #include "mheap.h"
+#include "sweep.h"
 
 /* A span is as short as keeps its tail under this share of it, if it can be. */
 #define CLASS_MAX_WASTE		128
@@ -94,8 +96,9 @@ struct goalloc_class *goalloc_class_create(struct goalloc_heap *heap, const char
 
 	mutex_lock(&goalloc_heaps_mutex);
 	if (!heap->classes)
-		WRITE_ONCE(heap->classes, persistentalloc(heap, &heap->other_bytes,
-							  CLASSES_SIZE, GFP_KERNEL));
+		/* Readers must not see it before its zeroes. */
+		smp_store_release(&heap->classes, persistentalloc(heap, &heap->other_bytes,
+								  CLASSES_SIZE, GFP_KERNEL));
 	for (i = 0; i < GOALLOC_MAX_EXACT && mheap_class(heap, i); i++)
 		;
 	if (!heap->classes || i == GOALLOC_MAX_EXACT) {
@@ -106,15 +109,24 @@ struct goalloc_class *goalloc_class_create(struct goalloc_heap *heap, const char
 		return ERR_PTR(err);
 	}
 	cls->spc = GOALLOC_NUM_CENTRALS + i;
+	cls->mcache = heap->mcache;
+	cls->entry = MCACHE_ENTRY(cls->spc);
 	c = &heap->central[cls->spc];
-	c->elemsize = ALIGN(size, align);
+	WRITE_ONCE(c->elemsize, ALIGN(size, align));
 	c->npages = class_pages(c->elemsize);
 	c->nelems = min_t(u32, (c->npages << GOALLOC_PAGE_SHIFT) / c->elemsize,
 			  GOALLOC_MAX_OBJS_PER_SPAN);
-	/* Exact for all offsets of a span: they are below 2^32 / elemsize. */
-	c->divmul = ~0U / c->elemsize + 1;
+	/*
+	 * Where a tail follows, mspan_divide() finds a slot behind the last one there.
+	 * It has bits in the record even if the last word is full: of 128 slots and
+	 * more, which fill a record, none leaves a tail, as sizes are multiples of 8.
+	 */
+	/* Exact for all offsets of a span: they are below 2^64 / elemsize. */
+	c->divmul = ~0ULL / c->elemsize + 1;
 	c->noscan = !(flags & GOALLOC_SCAN);
-	WRITE_ONCE(heap->classes[i], cls);
+	mcentral_set_bounds(c);
+	/* Nor the class before it is complete, its mcentral, too: pairs with mheap_class(). */
+	smp_store_release(&heap->classes[i], cls);
 	mutex_unlock(&goalloc_heaps_mutex);
 	return cls;
 }
@@ -137,16 +149,16 @@ static void class_fold(struct goalloc_heap *heap, u8 spc)
 	heap->exact_bytes += mallocs * heap->central[spc].elemsize;
 	for_each_possible_cpu(cpu) {
 		for (ctx = 0; ctx < MCACHE_CONTEXTS; ctx++) {
-			struct mcache *mc = per_cpu_ptr(heap->mcache, cpu)->ctx[ctx];
+			struct mcache *mc = READ_ONCE(per_cpu_ptr(heap->mcache, cpu)->ctx[ctx]);
 
 			if (mc == &goalloc_emptymcache)
 				continue;
-			mc->alloc[spc].nmalloc = 0;
-			mc->alloc[spc].nfree = 0;
+			WRITE_ONCE(mc->alloc[spc].nmalloc, 0);
+			WRITE_ONCE(mc->alloc[spc].nfree, 0);
 		}
 	}
 	atomic64_set(&heap->frees[spc], 0);
-	heap->central[spc].elemsize = 0;
+	WRITE_ONCE(heap->central[spc].elemsize, 0);
 	WRITE_ONCE(heap->classes[spc - GOALLOC_NUM_CENTRALS], NULL);
 	mheap_unlock(heap, flags);
 }
@@ -156,7 +168,7 @@ static void class_fold(struct goalloc_heap *heap, u8 spc)
  * @heap: its heap
  * @spc: its span class
  * @mallocs: slots taken
- * @frees: slots freed
+ * @frees: slots freed, not more than @mallocs
  *
  * Context: any; exact while nobody uses the class.
  */
@@ -174,7 +186,11 @@ void class_counts(struct goalloc_heap *heap, u8 spc, u64 *mallocs, u64 *frees)
 			*mallocs += READ_ONCE(mc->alloc[spc].nmalloc);
 		}
 	}
+	/* As in readmemstats(). */
+	*frees = min(*frees, *mallocs);
 }
+
+GOALLOC_EXPORT_FOR_KUNIT(class_counts);
 
 /*
  * Ends a class that nobody uses, and of which no mcache has spans; @quiet: what
@@ -198,12 +214,13 @@ static void class_destroy_locked(struct goalloc_class *cls, bool quiet)
 			continue;
 		}
 		n = mspan_live(s);
+		checkers_span_ends(s);
 		live += n;
 		atomic64_add(n, &heap->frees[cls->spc]);
 		mheap_return_span(s);
 	}
 	if (live && !quiet)
-		pr_warn("goalloc: class \"%s\" of heap %u destroyed with %llu objects of %u bytes not freed\n",
+		pr_warn("goalloc: class \"%s\" of heap %llu destroyed with %llu objects of %u bytes not freed\n",
 			cls->name, heap->id, live, c->elemsize);
 	class_fold(heap, cls->spc);
 	kfree(cls);
@@ -232,7 +249,8 @@ void class_destroy_all(struct goalloc_heap *heap, bool quiet)
  * goalloc_class_destroy - ends a class
  * @cls: from goalloc_class_create(); an ERR_PTR or NULL is fine
  *
- * Frees what is left of it, and says so in the kernel log. Nobody may use the
+ * Frees what is left of it, and says so in the kernel log, but for what a cycle
+ * of sweeping has found dead: that is finished before. Nobody may use the
  * class or an object of it any more. Classes end before their heap.
  *
  * Context: task, sleeps. Never fails.
@@ -242,6 +260,8 @@ void goalloc_class_destroy(struct goalloc_class *cls)
 	if (IS_ERR_OR_NULL(cls))
 		return;
 	mcache_flush_all(cls->heap);
+	/* What a cycle found dead is no leak. */
+	sweep_finish(cls->heap);
 	mutex_lock(&goalloc_heaps_mutex);
 	class_destroy_locked(cls, false);
 	mutex_unlock(&goalloc_heaps_mutex);

@@ -6,9 +6,12 @@
 #include <linux/types.h>
 
 struct goalloc_heap;
+struct mcache_pcpu;
 
 /**
  * struct goalloc_class - an exact class
+ * @mcache: the heap's mcaches
+ * @entry: where its entry lies in one, in bytes
  * @heap: whose
  * @spc: its span class, GOALLOC_NUM_CENTRALS or above
  * @flags: GOALLOC_SCAN
@@ -16,6 +19,8 @@ struct goalloc_heap;
  * @name: shown to people
  */
 struct goalloc_class {
+	struct mcache_pcpu __percpu *mcache;
+	unsigned long entry;
 	struct goalloc_heap *heap;
 	u8 spc;
 	u32 flags;

@@ -25,11 +25,13 @@
 #include <linux/align.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/preempt.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
 #include "backing.h"
+#include "checkers.h"
 #include "class.h"
 #include "compat.h"
 #include "malloc.h"
@@ -42,22 +44,23 @@
 /* A request for more than any address space has. */
 #define MALLOC_MAX	GOALLOC_HEAP_SPACE
 
-/* Objects that one preemption-off section of a bulk call handles. */
-#define BULK_BATCH	32
-
 static __always_inline struct mcache *this_mcache(struct goalloc_heap *heap,
 						  enum mcache_context ctx)
 {
 	return this_cpu_ptr(heap->mcache)->ctx[ctx];
 }
 
-/* Addresses of a sparse heap are no pointers. */
-static void malloc_zero(struct goalloc_heap *heap, unsigned long addr, u64 len)
+/*
+ * Addresses of a sparse heap are no pointers. False if the task is to end before all
+ * of a large object is zero.
+ */
+static bool malloc_zero(struct goalloc_heap *heap, unsigned long addr, u64 len)
 {
-	if (heap->backing == BACKING_LINEAR)
-		memset((void *)addr, 0, len);
-	else
-		sparse_zero(heap, addr, len);
+	if (heap->backing == BACKING_SPARSE)
+		return sparse_zero(heap, addr, len);
+	checkers_open(addr, len);
+	memset((void *)addr, 0, len);
+	return true;
 }
 
 /* Apart from the fast path, which then needs no stack of its own. */
@@ -87,12 +90,13 @@ static __always_inline unsigned long malloc_small(struct goalloc_heap *heap, uns
 
 	preempt_disable();
 	a = &this_mcache(heap, mcache_context())->alloc[spc];
-	v = next_free_fast(a);
+	if (unlikely(!next_free_fast(a, &v))) {
+		preempt_enable();
+		return malloc_small_slow(heap, spc, gfp, needzero);
+	}
 	if (needzero)
 		*needzero = READ_ONCE(a->span->needzero);
 	preempt_enable();
-	if (unlikely(!v))
-		v = malloc_small_slow(heap, spc, gfp, needzero);
 	return v;
 }
 
@@ -137,14 +141,13 @@ static unsigned long malloc_tiny(struct goalloc_heap *heap, u32 size, gfp_t gfp)
 		mc->tinyoffset = off + size;
 		/* The block counts as a slot taken while an object lives in it. */
 		if (tiny_add(a->span, mc->tinyslot, off, size))
-			a->nmalloc++;
-		mc->tinyallocs++;
+			one_writer_add(a->nmalloc, 1);
+		one_writer_add(mc->tinyallocs, 1);
 		preempt_enable();
 		return v;
 	}
 
-	v = next_free_fast(a);
-	if (unlikely(!v)) {
+	if (unlikely(!next_free_fast(a, &v))) {
 		preempt_enable();
 		v = mcache_next_free(heap, GOALLOC_TINY_SPAN_CLASS, gfp, &s);
 		if (!v)
@@ -154,12 +157,14 @@ static unsigned long malloc_tiny(struct goalloc_heap *heap, u32 size, gfp_t gfp)
 	}
 	s = a->span;
 	slot = (v - s->base) / GOALLOC_TINY_SIZE;
+	if (heap->backing == BACKING_LINEAR)
+		checkers_open(v, GOALLOC_TINY_SIZE);
 	/* All of it: an object may use what lies between it and the next (I7). */
 	if (READ_ONCE(s->needzero))
 		malloc_zero(heap, v, GOALLOC_TINY_SIZE);
 	tiny_take(s, slot);
 	tiny_add(s, slot, 0, size);
-	mc->tinyallocs++;
+	one_writer_add(mc->tinyallocs, 1);
 	if (!mc->tiny || size < mc->tinyoffset) {
 		mcache_release_tiny(mc);
 		mc->tiny = v;
@@ -179,6 +184,7 @@ static unsigned long malloc_large(struct goalloc_heap *heap, u64 size, u64 align
 {
 	u64 npages = DIV_ROUND_UP_ULL(size, GOALLOC_PAGE_SIZE);
 	u64 bytes = npages << GOALLOC_PAGE_SHIFT, align_pages;
+	union mspan_word taken = {};
 	struct mspan *s;
 	unsigned long v;
 
@@ -187,18 +193,30 @@ static unsigned long malloc_large(struct goalloc_heap *heap, u64 size, u64 align
 	/* What the kernel has for itself begins a page, where that is larger, too. */
 	if (heap->backing == BACKING_LINEAR)
 		align = max_t(u64, align, PAGE_SIZE);
-	align_pages = align > GOALLOC_PAGE_SIZE ? align >> GOALLOC_PAGE_SHIFT : 1;
-	deduct_sweep_credit(heap, bytes);
-	s = mheap_alloc_span(heap, npages, align_pages, make_spanclass(0, noscan), bytes, gfp);
-	if (!s)
-		return 0;
+	s = npages <= LARGE_CACHE_PAGES ?
+	    large_cache_take(heap, make_spanclass(0, noscan), npages, align) : NULL;
+	if (s) {
+		/* As good as a new one, and swept like one: it has no marks (I5). */
+		WRITE_ONCE(s->sweepgen, READ_ONCE(heap->sweepgen));
+	} else {
+		align_pages = align > GOALLOC_PAGE_SIZE ? align >> GOALLOC_PAGE_SHIFT : 1;
+		deduct_sweep_credit(heap, bytes);
+		s = mheap_alloc_span(heap, npages, align_pages, make_spanclass(0, noscan),
+				     bytes, gfp);
+		if (!s)
+			return 0;
+	}
 	v = s->base;
-	if (zero && s->needzero)
-		malloc_zero(heap, v, bytes);
-	s->words[0].free = 0;
+	if (zero && READ_ONCE(s->needzero) && !malloc_zero(heap, v, bytes)) {
+		mheap_return_span(s);
+		return 0;
+	}
+	/* Its one slot is taken, whoever freed it last. */
+	taken.kept = 1;
+	WRITE_ONCE(s->words[0].both, taken.both);
 	atomic64_add(bytes, &heap->large_alloc);
 	atomic64_inc(&heap->large_alloc_count);
-	mcentral_put(s->central, s);
+	mcentral_put_large(s);
 	return v;
 }
 
@@ -245,8 +263,11 @@ int mallocgc(struct goalloc_heap *heap, u64 size, u64 align, u32 flags, gfp_t gf
 	}
 	if (size > MALLOC_MAX)
 		return -EFBIG;
-	if (size <= GOALLOC_MAX_SMALL_SIZE && align <= GOALLOC_PAGE_SIZE)
+	if (size <= GOALLOC_MAX_SMALL_SIZE && align <= GOALLOC_PAGE_SIZE) {
+		/* A user's word, by which tables are looked up (Spectre v1). */
+		size = array_index_nospec(size, GOALLOC_MAX_SMALL_SIZE + 1);
 		class = aligned_class(size, align ?: 1);
+	}
 
 	if (noscan && size < GOALLOC_TINY_SIZE && align <= 1) {
 		/* Blocks are zeroed as they are taken. */
@@ -263,66 +284,84 @@ int mallocgc(struct goalloc_heap *heap, u64 size, u64 align, u32 flags, gfp_t gf
 		return -ENOMEM;
 	if (zero && needzero)
 		malloc_zero(heap, v, *usable);
+	if (heap->backing == BACKING_LINEAR)
+		checkers_made(v, size, gfp);
 	*addr = v;
 	return 0;
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(mallocgc);
 
+static __always_inline void count_free_large(struct mspan *s)
+{
+	atomic64_add(s->elemsize, &s->heap->large_free);
+	atomic64_inc(&s->heap->large_free_count);
+}
+
 /*
  * A slot or an object of this class was freed here. Counted in this CPU's
  * mcache if it has one. Preemption off.
  */
-static void count_free(struct mspan *s, struct mcache *mc)
+static __always_inline void count_free(struct mspan *s, struct mcache *mc)
 {
 	struct goalloc_heap *heap = s->heap;
 
-	if (mspan_is_large(s)) {
-		atomic64_add(s->elemsize, &heap->large_free);
-		atomic64_inc(&heap->large_free_count);
-	} else if (likely(mc != &goalloc_emptymcache)) {
-		mc->alloc[s->spanclass].nfree++;
-	} else {
+	if (mspan_is_large(s))
+		count_free_large(s);
+	else if (likely(mc != &goalloc_emptymcache))
+		one_writer_add(mc->alloc[s->spanclass].nfree, 1);
+	else
 		atomic64_inc(&heap->frees[s->spanclass]);
-	}
 }
 
 static void count_tiny_free(struct mspan *s, struct mcache *mc)
 {
 	if (likely(mc != &goalloc_emptymcache))
-		mc->tinyfrees++;
+		one_writer_add(mc->tinyfrees, 1);
 	else
 		atomic64_inc(&s->heap->tinyfrees);
 }
 
+/* Whose spans this CPU allocates from in this context, tiny ones apart. Preemption off. */
+static __always_inline u32 owner_here(void)
+{
+	return smp_processor_id() | mcache_context() << MCACHE_CONTEXT_SHIFT;
+}
+
 /*
- * Frees an object of the span that this CPU allocates from as a task, the case
- * that matters most: plain loads and stores. Preemption off. False if it is not
- * that, or no live object: then nothing has changed.
+ * Frees an object of a span that this CPU has in this context: plain loads and
+ * stores. Preemption off. False if it is no live object: then nothing has changed.
  */
+static __always_inline bool free_owned(struct mspan *s, unsigned long addr)
+{
+	u64 slot, word;
+	u32 free;
+
+	/* The slot behind the last one is neither live nor free. */
+	if (unlikely(!mspan_divide(s, addr, &slot)))
+		return false;
+	word = slot / MSPAN_WORD_SLOTS;
+	free = READ_ONCE(s->words[word].free);
+	if (unlikely(test_and_set_slot(&free, slot)))
+		return false;
+	if (unlikely(!(READ_ONCE(s->words[word].kept) >> (slot % MSPAN_WORD_SLOTS) & 1)))
+		return false;
+	checkers_freeing(s, addr);
+	WRITE_ONCE(s->words[word].free, free);
+	one_writer_add(s->cache->nfree, 1);
+	return true;
+}
+
+/* The same if a task does it, the case that matters most. False as well if not. */
 static __always_inline bool free_fast(struct mspan *s, unsigned long addr)
 {
-	union mspan_word *w;
-	u32 free, bit;
-	long slot;
-
 	/* A span's owner is a task's mcache, and ours, only if this is a task. */
 	if (unlikely(!mcache_in_task()))
 		return false;
-	/* A tiny span's is nobody's alone: see MSPAN_TINY_OWNER. */
+	/* Not that of a tiny span, or of no span: see MSPAN_TINY_OWNER. */
 	if (unlikely(READ_ONCE(s->owner) != smp_processor_id()))
 		return false;
-	slot = mspan_slot_of(s, addr);
-	if (unlikely(slot < 0))
-		return false;
-	w = &s->words[(u32)slot / MSPAN_WORD_SLOTS];
-	bit = (u32)slot % MSPAN_WORD_SLOTS;
-	free = READ_ONCE(w->free);
-	if (unlikely((free | READ_ONCE(w->remote)) >> bit & 1))
-		return false;
-	WRITE_ONCE(w->free, free | BIT(bit));
-	s->cache->nfree++;
-	return true;
+	return free_owned(s, addr);
 }
 
 /* Before a slot becomes free: what comes next into it finds old bytes. */
@@ -339,6 +378,7 @@ static int free_tiny(struct mspan *s, unsigned long addr, struct mcache *mc, boo
 	int ret;
 
 	mark_needzero(s);
+	checkers_tiny_freeing(s, slot, off % GOALLOC_TINY_SIZE);
 	ret = tiny_free(s, slot, off % GOALLOC_TINY_SIZE);
 
 	if (ret < 0)
@@ -350,6 +390,7 @@ static int free_tiny(struct mspan *s, unsigned long addr, struct mcache *mc, boo
 	if (ret == TINY_BLOCK_DEAD)
 		return 0;
 	/* Ours alone to free: see the head of mspan.h. */
+	checkers_tiny_dead(s, slot);
 	if (mine)
 		mspan_free_owned(s, slot);
 	else if (!mspan_free_remote(s, slot) && mcentral_freed(s, slot / MSPAN_WORD_SLOTS))
@@ -367,9 +408,8 @@ static int free_object(struct mspan *s, unsigned long addr, struct mspan **gone)
 {
 	enum mcache_context ctx = mcache_context();
 	struct mcache *mc = this_mcache(s->heap, ctx);
-	u32 id = smp_processor_id() | ctx << MCACHE_CONTEXT_SHIFT;
 	bool mine = s->heap->backing == BACKING_LINEAR &&
-		    (READ_ONCE(s->owner) & ~MSPAN_TINY_OWNER) == id;
+		    (READ_ONCE(s->owner) & ~MSPAN_TINY_OWNER) == owner_here();
 	long slot;
 	int ret;
 
@@ -380,6 +420,8 @@ static int free_object(struct mspan *s, unsigned long addr, struct mspan **gone)
 	if (unlikely(slot < 0))
 		return -EINVAL;
 	mark_needzero(s);
+	if (GOALLOC_CHECKERS && mspan_slot_live(s, slot))
+		checkers_freeing(s, addr);
 	ret = mine ? mspan_free_owned(s, slot) : mspan_free_remote(s, slot);
 	if (ret)
 		return ret;
@@ -394,6 +436,83 @@ static void count_fault(struct goalloc_heap *heap, int err)
 	mheap_fault(heap, err == -EALREADY ? GOALLOC_FAULT_DOUBLE :
 			  err == -EINVAL ? GOALLOC_FAULT_STRAY : GOALLOC_FAULT_WILD);
 }
+
+/*
+ * Frees objects in a row that share a word of bits in a span that others have, or
+ * nobody: as mspan_free_remote() does one, all with one swap. Preemption off. Of
+ * *@gone the caller disposes with preemption on. Returns how many; what comes next
+ * lies elsewhere, or needs a closer look.
+ */
+static __always_inline size_t free_remote_bulk(struct mspan *s, size_t n, const u64 *addrs,
+					       struct mspan **gone)
+{
+	enum mcache_context ctx = mcache_context();
+	union mspan_word *w, old, new;
+	unsigned long base;
+	struct mcache *mc;
+	size_t i;
+	u64 slot;
+	u32 live;
+
+	if (unlikely(mspan_is_large(s) || s->tiny || ctx == MCACHE_NMI))
+		return 0;
+	if (unlikely(!mspan_divide(s, addrs[0], &slot)))
+		return 0;
+	w = &s->words[slot / MSPAN_WORD_SLOTS];
+	base = mspan_slot_addr(s, round_down(slot, MSPAN_WORD_SLOTS));
+	mark_needzero(s);
+	old.both = READ_ONCE(w->both);
+	do {
+		live = mspan_word_live(old);
+		for (i = 0; i < n; i++) {
+			/* An object elsewhere is in no slot of the word, or no multiple. */
+			if (mul_halves(addrs[i] - base, &s->divmul, &slot) >= s->divmul ||
+			    slot >= MSPAN_WORD_SLOTS || !test_and_clear_slot(&live, slot))
+				break;
+		}
+		if (!i)
+			return 0;
+		checkers_freeing_slots(s, w - s->words, mspan_word_live(old) & ~live);
+		new = old;
+		new.kept &= ~(mspan_word_live(old) & ~live);
+	} while (!try_cmpxchg(&w->both, &old.both, new.both));
+
+	mc = this_mcache(s->heap, ctx);
+	if (likely(mc != &goalloc_emptymcache))
+		one_writer_add(mc->alloc[s->spanclass].nfree, i);
+	else
+		atomic64_add(i, &s->heap->frees[s->spanclass]);
+	if (READ_ONCE(s->place) != MSPAN_CACHED && mcentral_freed(s, w - s->words))
+		*gone = s;
+	return i;
+}
+
+/**
+ * mallocgc_free_bulk - frees objects of a sparse heap that lie together
+ * @heap: the heap
+ * @n: how many there are
+ * @addrs: their heap addresses, any values
+ *
+ * Context: task, may sleep.
+ * Return: how many of the first ones were freed; if none, the first is for
+ * mallocgc_free().
+ */
+size_t mallocgc_free_bulk(struct goalloc_heap *heap, size_t n, const u64 *addrs)
+{
+	struct mspan *s, *gone = NULL;
+	size_t done = 0;
+
+	preempt_disable();
+	s = span_of_heap(heap, addrs[0]);
+	if (s)
+		done = free_remote_bulk(s, n, addrs, &gone);
+	preempt_enable();
+	if (gone)
+		mheap_return_span(gone);
+	return done;
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(mallocgc_free_bulk);
 
 /**
  * mallocgc_free - frees an object of a sparse heap
@@ -476,37 +595,121 @@ out:
 
 GOALLOC_EXPORT_FOR_KUNIT(mallocgc_query);
 
+/*
+ * On kernel heaps only what a tiny block has three of at least shares one. Two in a
+ * block, or one, lie no closer than slots of 8 and 16 bytes, and are made and freed
+ * in a fifth of the instructions there.
+ */
+static __always_inline bool is_packed(size_t size)
+{
+	return size <= __GOALLOC_PACKED_MAX;
+}
+
+static_assert(3 * __GOALLOC_PACKED_MAX <= GOALLOC_TINY_SIZE &&
+	      3 * (__GOALLOC_PACKED_MAX + 1) > GOALLOC_TINY_SIZE);
+
+static __always_inline void *heap_alloc_large(struct goalloc_heap *heap, size_t size,
+					      bool noscan, gfp_t gfp)
+{
+	unsigned long v;
+
+	if (unlikely(size > MALLOC_MAX))
+		return NULL;
+	v = malloc_large(heap, size, 0, noscan, gfp & __GFP_ZERO, gfp);
+	return checkers_made(v, size, gfp);
+}
+
 /* Kernel heaps: the object, zeroed if that is asked for. */
 static __always_inline void *heap_alloc(struct goalloc_heap *heap, size_t size, bool noscan,
 					gfp_t gfp)
 {
+	size_t zero = size;
 	unsigned long v;
 	unsigned int class;
 
-	if (unlikely(size - 1 >= GOALLOC_MAX_SMALL_SIZE)) {
-		if (!size)
-			return ZERO_SIZE_PTR;
-		if (size > MALLOC_MAX)
-			return NULL;
-		return (void *)malloc_large(heap, size, 0, noscan, gfp & __GFP_ZERO, gfp);
-	}
-	if (noscan && size < GOALLOC_TINY_SIZE) {
+	if (unlikely(size - 1 >= GOALLOC_MAX_SMALL_SIZE))
+		return size ? heap_alloc_large(heap, size, noscan, gfp) : ZERO_SIZE_PTR;
+	if (noscan && is_packed(size)) {
 		v = malloc_tiny(heap, size, gfp);
 	} else {
 		class = goalloc_size_to_class(size);
-		v = malloc_small(heap, class << 1 | noscan, gfp, NULL);
+		v = malloc_small(heap, make_spanclass(class, noscan), gfp, NULL);
 		if (unlikely(gfp & __GFP_ZERO))
-			size = goalloc_class_to_size[class];
+			zero = goalloc_class_to_size[class];
 	}
 	if (unlikely(gfp & __GFP_ZERO) && v)
-		memset((void *)v, 0, size);
-	return (void *)v;
+		malloc_zero(heap, v, zero);
+	return checkers_made(v, size, gfp);
+}
+
+/* Sizes up to this have the entry of their class in a table. */
+#define ENTRY_SIZE_MAX	GOALLOC_SMALL_SIZE_MAX
+
+/*
+ * From a size to its entry in an mcache, in bytes: what goalloc_size_to_class()
+ * finds, in one step. Sizes that have no slots of their own have entry 0, which
+ * never has a free slot.
+ */
+static u16 size_to_entry[ENTRY_SIZE_MAX + 1] __ro_after_init __aligned(SMP_CACHE_BYTES);
+
+static_assert(MCACHE_ENTRY(GOALLOC_ALL_CENTRALS) <= U16_MAX);
+static_assert(MCACHE_ENTRY_SIZE == __GOALLOC_ENTRY_SIZE);
+
+/**
+ * malloc_module_init - fills the table
+ *
+ * Context: task.
+ */
+void __init malloc_module_init(void)
+{
+	u32 size;
+
+	size_to_entry[0] = MCACHE_ENTRY(0);
+	for (size = 1; size <= ENTRY_SIZE_MAX; size++)
+		size_to_entry[size] =
+			MCACHE_ENTRY(is_packed(size) ? 0 :
+				     make_spanclass(goalloc_size_to_class(size), true));
+}
+
+/*
+ * Takes a slot of a task's mcache of this CPU, from the entry so many bytes into
+ * it. False if there is none, or this is no task.
+ */
+static __always_inline bool entry_alloc(struct mcache_pcpu __percpu *pcpu, unsigned long entry,
+					unsigned long *v)
+{
+	struct mcache *mc;
+	bool taken;
+
+	preempt_disable();
+	if (unlikely(!mcache_in_task())) {
+		preempt_enable();
+		return false;
+	}
+	mc = __this_cpu_read(pcpu->ctx[MCACHE_TASK]);
+	taken = next_free_fast((void *)mc + entry, v);
+	preempt_enable();
+	return taken;
+}
+
+static noinline void *kernel_alloc_large(size_t size, gfp_t gfp)
+{
+	return heap_alloc_large(goalloc_kernel_heap, size, true, gfp);
 }
 
 /* Apart from the fast path, which jumps here and has no stack of its own. */
 static noinline void *kernel_alloc_slow(size_t size, gfp_t gfp)
 {
 	return heap_alloc(goalloc_kernel_heap, size, true, gfp);
+}
+
+/* Of a class, in an interrupt or when the entry has no free slot at hand. */
+static noinline void *kernel_alloc_entry_slow(size_t size, unsigned long entry, gfp_t gfp)
+{
+	unsigned long v = malloc_small(goalloc_kernel_heap, entry / MCACHE_ENTRY_SIZE - 1, gfp,
+				       NULL);
+
+	return checkers_made(v, size, gfp);
 }
 
 /**
@@ -519,37 +722,72 @@ static noinline void *kernel_alloc_slow(size_t size, gfp_t gfp)
  * 16 bytes to 8, 4, 2 or 1, up to 32 KiB to the largest power of two that its
  * size class is a multiple of, above to PAGE_SIZE at least.
  *
+ * Where @size and @gfp are constants linux/goalloc.h finds the size class when it
+ * is compiled.
+ *
  * Context: task, softirq or hardirq, as @gfp says; from NMI, NULL. On PREEMPT_RT
  * with preemption off only what is cached can be had.
  * Return: the object, to be freed with goalloc_free(), or NULL.
  */
+#undef goalloc_alloc
 void *goalloc_alloc(size_t size, gfp_t gfp)
 {
-	struct mcache_alloc *a;
-	unsigned long v;
+	unsigned long v, entry;
 
-	/* Neither tiny nor large, and not to be zeroed. */
-	if (unlikely(size - GOALLOC_TINY_SIZE > GOALLOC_MAX_SMALL_SIZE - GOALLOC_TINY_SIZE ||
-		     (gfp & __GFP_ZERO)))
+	if (unlikely(gfp & __GFP_ZERO))
 		return kernel_alloc_slow(size, gfp);
-
-	preempt_disable();
-	if (unlikely(!mcache_in_task()))
-		goto slow;
-	a = &this_cpu_read(goalloc_kernel_mcache.ctx[MCACHE_TASK])
-		->alloc[make_spanclass(goalloc_size_to_class(size), true)];
-	/* Or the compiler multiplies the index anew for each field. */
-	OPTIMIZER_HIDE_VAR(a);
-	v = next_free_fast(a);
-	if (unlikely(!v))
-		goto slow;
-	preempt_enable();
-	return (void *)v;
-slow:
-	preempt_enable();
+	if (likely(size <= ENTRY_SIZE_MAX))
+		entry = size_to_entry[size];
+	else if (likely(size <= GOALLOC_MAX_SMALL_SIZE))
+		entry = MCACHE_ENTRY(make_spanclass(goalloc_size_to_class(size), true));
+	else
+		return kernel_alloc_large(size, gfp);
+	if (likely(entry_alloc(&goalloc_kernel_mcache, entry, &v)))
+		return checkers_made(v, size, gfp);
+	if (likely(entry != MCACHE_ENTRY(0)))
+		return kernel_alloc_entry_slow(size, entry, gfp);
 	return kernel_alloc_slow(size, gfp);
 }
 EXPORT_SYMBOL_GPL(goalloc_alloc);
+
+static u32 entry_size(unsigned long entry)
+{
+	return goalloc_class_to_size[spanclass_sizeclass(entry / MCACHE_ENTRY_SIZE - 1)];
+}
+
+/**
+ * __goalloc_alloc_entry - goalloc_alloc() for a size class
+ * @entry: where the entry of its noscan span class lies in an mcache
+ * @gfp: as for goalloc_alloc(), without __GFP_ZERO
+ *
+ * For linux/goalloc.h only.
+ *
+ * Context: as goalloc_alloc().
+ * Return: the object, to be freed with goalloc_free(), or NULL.
+ */
+void *__goalloc_alloc_entry(unsigned long entry, gfp_t gfp)
+{
+	unsigned long v;
+
+	if (likely(entry_alloc(&goalloc_kernel_mcache, entry, &v)))
+		return checkers_made(v, entry_size(entry), gfp);
+	return kernel_alloc_entry_slow(entry_size(entry), entry, gfp);
+}
+EXPORT_SYMBOL_GPL(__goalloc_alloc_entry);
+
+static noinline void *class_alloc_slow(struct goalloc_class *cls, gfp_t gfp)
+{
+	return checkers_made(malloc_small(cls->heap, cls->spc, gfp, NULL), cls->size, gfp);
+}
+
+static noinline void *class_alloc_zeroed(struct goalloc_class *cls, gfp_t gfp)
+{
+	unsigned long v = malloc_small(cls->heap, cls->spc, gfp, NULL);
+
+	if (v)
+		malloc_zero(cls->heap, v, cls->heap->central[cls->spc].elemsize);
+	return checkers_made(v, cls->size, gfp);
+}
 
 /**
  * goalloc_class_alloc - makes an object of an exact class
@@ -559,15 +797,38 @@ EXPORT_SYMBOL_GPL(goalloc_alloc);
  * Context: as goalloc_alloc().
  * Return: the object, to be freed with goalloc_free(), or NULL.
  */
+#undef goalloc_class_alloc
 void *goalloc_class_alloc(struct goalloc_class *cls, gfp_t gfp)
 {
-	unsigned long v = malloc_small(cls->heap, cls->spc, gfp, NULL);
+	unsigned long v;
 
-	if (unlikely(gfp & __GFP_ZERO) && v)
-		memset((void *)v, 0, cls->heap->central[cls->spc].elemsize);
-	return (void *)v;
+	if (unlikely(gfp & __GFP_ZERO))
+		return class_alloc_zeroed(cls, gfp);
+	if (likely(entry_alloc(cls->mcache, cls->entry, &v)))
+		return checkers_made(v, cls->size, gfp);
+	return class_alloc_slow(cls, gfp);
 }
 EXPORT_SYMBOL_GPL(goalloc_class_alloc);
+
+/**
+ * __goalloc_class_alloc_uninit - goalloc_class_alloc() without __GFP_ZERO
+ * @cls: the class
+ * @gfp: as for goalloc_alloc(), without __GFP_ZERO
+ *
+ * For linux/goalloc.h only.
+ *
+ * Context: as goalloc_alloc().
+ * Return: the object, to be freed with goalloc_free(), or NULL.
+ */
+void *__goalloc_class_alloc_uninit(struct goalloc_class *cls, gfp_t gfp)
+{
+	unsigned long v;
+
+	if (likely(entry_alloc(cls->mcache, cls->entry, &v)))
+		return checkers_made(v, cls->size, gfp);
+	return class_alloc_slow(cls, gfp);
+}
+EXPORT_SYMBOL_GPL(__goalloc_class_alloc_uninit);
 
 /**
  * goalloc_heap_alloc - makes an object on a heap
@@ -604,10 +865,31 @@ static noinline int free_slow(const void *obj)
 	if (unlikely(ret))
 		count_fault(s ? s->heap : NULL, ret);
 	preempt_enable();
-	if (gone)
+	if (gone && !large_cache_put(gone))
 		mheap_free_span(gone);
 	return ret;
 }
+
+#if IS_ENABLED(CONFIG_KUNIT)
+/* A test counts the bad frees that it makes. */
+atomic_t *malloc_expected_faults;
+
+GOALLOC_EXPORT_FOR_KUNIT(malloc_expected_faults);
+
+static bool is_tests_bad_free(void)
+{
+	atomic_t *n = READ_ONCE(malloc_expected_faults);
+
+	if (n)
+		atomic_inc(n);
+	return n;
+}
+#else
+static bool is_tests_bad_free(void)
+{
+	return false;
+}
+#endif
 
 static noinline void free_slow_or_warn(const void *obj)
 {
@@ -616,22 +898,93 @@ static noinline void free_slow_or_warn(const void *obj)
 			   err == -EINVAL ? "free of an address inside an object" :
 			   "free of an address that is no object's";
 
-	if (likely(!err))
+	if (likely(!err) || is_tests_bad_free())
 		return;
-	if (goalloc_panic_on_fault)
+	/* Whoever sets it does so with a plain store. */
+	if (data_race(goalloc_panic_on_fault))
 		panic("goalloc: %s: %p\n", what, obj);
 	WARN_ONCE(1, "goalloc: %s: %p\n", what, obj);
 }
 
-/* Preemption off, and as it is if this was not the way. */
-static __always_inline bool try_free_fast(const void *obj)
+/*
+ * Frees an object of a span that others allocate from, or nobody, the second case
+ * that matters: one locked instruction. Of one that an interrupt made here it frees
+ * as free_fast() does. Preemption is off, and on afterwards if this was the way;
+ * else nothing has changed.
+ */
+static __always_inline bool free_remote_fast(struct mspan *s, unsigned long addr)
 {
-	struct mspan *s = span_of_direct((unsigned long)obj);
+	enum mcache_context ctx = mcache_context();
+	struct mspan *gone = NULL;
+	union mspan_word *w;
+	u64 slot;
+	u32 mask;
 
-	if (unlikely(!s || !free_fast(s, (unsigned long)obj)))
+	if (unlikely(s->tiny || ctx == MCACHE_NMI))
 		return false;
+	if (READ_ONCE(s->owner) == owner_here()) {
+		if (unlikely(!free_owned(s, addr)))
+			return false;
+		preempt_enable();
+		return true;
+	}
+	if (unlikely(!mspan_divide(s, addr, &slot)))
+		return false;
+	w = &s->words[slot / MSPAN_WORD_SLOTS];
+	mask = 1U << slot % MSPAN_WORD_SLOTS;
+	mark_needzero(s);
+	if (GOALLOC_CHECKERS && mspan_slot_live(s, slot))
+		checkers_freeing(s, addr);
+	if (unlikely(!mspan_word_free_remote(w, mask)))
+		return false;
+	count_free(s, this_mcache(s->heap, ctx));
+	/* As mcentral_freed() looks at it first. */
+	if (READ_ONCE(s->place) != MSPAN_CACHED && unlikely(mcentral_freed(s, w - s->words)))
+		gone = s;
 	preempt_enable();
+	if (unlikely(gone))
+		mheap_free_span(gone);
 	return true;
+}
+
+/*
+ * Frees a large object. Preemption is off, and on afterwards if this was the way;
+ * else nothing has changed.
+ */
+static noinline bool free_large(struct mspan *s, unsigned long addr)
+{
+	bool gone;
+
+	if (unlikely(s == &goalloc_emptymspan || addr != s->base || in_nmi()))
+		return false;
+	mark_needzero(s);
+	if (GOALLOC_CHECKERS && mspan_large_live(s))
+		checkers_freeing(s, addr);
+	if (unlikely(!mspan_word_free_remote(&s->words[0], 1)))
+		return false;
+	count_free_large(s);
+	gone = mcentral_freed_large(s);
+	preempt_enable();
+	if (gone && !large_cache_put(s))
+		mheap_free_span(s);
+	return true;
+}
+
+static __always_inline bool free_quick(const void *obj, struct mspan *s)
+{
+	return mspan_is_large(s) ? free_large(s, (unsigned long)obj) :
+				   free_remote_fast(s, (unsigned long)obj);
+}
+
+static noinline void free_elsewhere_or_warn(const void *obj, struct mspan *s)
+{
+	if (!free_quick(obj, s))
+		free_slow_or_warn(obj);
+}
+
+static noinline int free_elsewhere(const void *obj, struct mspan *s)
+{
+	return free_quick(obj, s) ? 0 : free_slow(obj);
 }
 
 /**
@@ -647,8 +1000,14 @@ static __always_inline bool try_free_fast(const void *obj)
  */
 int goalloc_try_free(const void *obj)
 {
+	struct mspan *s;
+
 	preempt_disable();
-	return likely(try_free_fast(obj)) ? 0 : free_slow(obj);
+	s = span_of_direct((unsigned long)obj);
+	if (unlikely(!free_fast(s, (unsigned long)obj)))
+		return free_elsewhere(obj, s);
+	preempt_enable();
+	return 0;
 }
 EXPORT_SYMBOL_GPL(goalloc_try_free);
 
@@ -663,9 +1022,15 @@ EXPORT_SYMBOL_GPL(goalloc_try_free);
  */
 void goalloc_free(const void *obj)
 {
+	struct mspan *s;
+
 	preempt_disable();
-	if (unlikely(!try_free_fast(obj)))
-		free_slow_or_warn(obj);
+	s = span_of_direct((unsigned long)obj);
+	if (unlikely(!free_fast(s, (unsigned long)obj))) {
+		free_elsewhere_or_warn(obj, s);
+		return;
+	}
+	preempt_enable();
 }
 EXPORT_SYMBOL_GPL(goalloc_free);
 
@@ -716,8 +1081,12 @@ size_t goalloc_usable_size(const void *obj)
 {
 	struct goalloc_heap *heap;
 	bool noscan;
+	size_t n = object_size((unsigned long)obj, &heap, &noscan);
 
-	return object_size((unsigned long)obj, &heap, &noscan);
+	/* Who has asked may use it. A tiny object's block is open anyway. */
+	if (n)
+		checkers_open((unsigned long)obj, round_down(n, 8));
+	return n;
 }
 EXPORT_SYMBOL_GPL(goalloc_usable_size);
 
@@ -753,16 +1122,73 @@ void *goalloc_realloc(const void *obj, size_t size, gfp_t gfp)
 		goalloc_free(obj);
 		return NULL;
 	}
-	if (size <= old && size >= old / 2)
+	if (size <= old && size >= old / 2) {
+		checkers_resized((unsigned long)obj, size, gfp);
 		return (void *)obj;
+	}
 	new = heap_alloc(heap, size, noscan, gfp);
 	if (!new)
 		return size <= old ? (void *)obj : NULL;
+	checkers_open((unsigned long)obj, round_down(old, 8));
 	memcpy(new, obj, min(old, size));
 	goalloc_free(obj);
 	return new;
 }
 EXPORT_SYMBOL_GPL(goalloc_realloc);
+
+/* Takes up to @n free slots of the current word. Returns how many there were. */
+static __always_inline size_t next_free_bulk(struct mcache_alloc *a, size_t n, void **objs)
+{
+	union mspan_word *w = a->word;
+	u32 free = READ_ONCE(w->free), can = free & READ_ONCE(w->kept), left = can;
+	void **obj = objs, **end = objs + n;
+	unsigned long base = a->base;
+	u32 elemsize = a->elemsize;
+
+	/* The empty mcache is nobody's to write. */
+	if (!can)
+		return 0;
+	while (left && obj < end) {
+		*obj++ = (void *)(base + first_slot(left) * elemsize);
+		left &= left - 1;
+	}
+	WRITE_ONCE(w->free, free & ~(can ^ left));
+	one_writer_add(a->nmalloc, obj - objs);
+	return obj - objs;
+}
+
+/* Word by word. Returns how many were made; @size bytes of each were asked for. */
+static __always_inline size_t alloc_bulk(struct goalloc_heap *heap, u8 spc, u32 elemsize,
+					 u32 size, gfp_t gfp, size_t n, void **objs)
+{
+	size_t done = 0, from;
+
+	while (done < n) {
+		struct mcache *mc;
+		unsigned long v;
+		size_t taken;
+
+		preempt_disable();
+		mc = this_mcache(heap, mcache_context());
+		taken = next_free_bulk(&mc->alloc[spc], n - done, objs + done);
+		if (!taken && (mcache_next_word(mc, spc) || mcache_next_span(mc, spc)))
+			taken = next_free_bulk(&mc->alloc[spc], n - done, objs + done);
+		preempt_enable();
+		done += taken;
+		if (!taken) {
+			v = malloc_small(heap, spc, gfp, NULL);
+			if (!v)
+				break;
+			objs[done++] = (void *)v;
+		}
+	}
+	if (gfp & __GFP_ZERO)
+		for (from = 0; from < done; from++)
+			malloc_zero(heap, (unsigned long)objs[from], elemsize);
+	for (from = 0; GOALLOC_CHECKERS && from < done; from++)
+		checkers_made((unsigned long)objs[from], size, gfp);
+	return done;
+}
 
 /**
  * goalloc_alloc_bulk - makes several objects of one size
@@ -780,14 +1206,13 @@ size_t goalloc_alloc_bulk(struct goalloc_heap *heap, size_t size, u32 flags, gfp
 			  size_t n, void **objs)
 {
 	bool noscan = !(flags & GOALLOC_SCAN);
-	size_t done = 0, from;
-	u8 spc;
+	size_t done = 0;
 	u8 class;
 
 	if (flags & ~(GOALLOC_SCAN | GOALLOC_UNINIT))
 		return 0;
 	heap = heap ?: goalloc_kernel_heap;
-	if (size - 1 >= GOALLOC_MAX_SMALL_SIZE || (noscan && size < GOALLOC_TINY_SIZE)) {
+	if (size - 1 >= GOALLOC_MAX_SMALL_SIZE || (noscan && is_packed(size))) {
 		for (; done < n; done++) {
 			objs[done] = heap_alloc(heap, size, noscan, gfp);
 			if (!objs[done])
@@ -795,36 +1220,61 @@ size_t goalloc_alloc_bulk(struct goalloc_heap *heap, size_t size, u32 flags, gfp
 		}
 		return done;
 	}
-
 	class = goalloc_size_to_class(size);
-	spc = make_spanclass(class, noscan);
-	while (done < n) {
-		struct mcache_alloc *a;
-		unsigned long v = 0;
-
-		from = done;
-		preempt_disable();
-		a = &this_mcache(heap, mcache_context())->alloc[spc];
-		while (done < n && done - from < BULK_BATCH) {
-			v = next_free_fast(a);
-			if (!v)
-				break;
-			objs[done++] = (void *)v;
-		}
-		preempt_enable();
-		if (!v) {
-			v = malloc_small(heap, spc, gfp, NULL);
-			if (!v)
-				break;
-			objs[done++] = (void *)v;
-		}
-	}
-	if (gfp & __GFP_ZERO)
-		for (from = 0; from < done; from++)
-			memset(objs[from], 0, goalloc_class_to_size[class]);
-	return done;
+	return alloc_bulk(heap, make_spanclass(class, noscan), goalloc_class_to_size[class], size,
+			  gfp, n, objs);
 }
 EXPORT_SYMBOL_GPL(goalloc_alloc_bulk);
+
+/**
+ * goalloc_class_alloc_bulk - makes several objects of an exact class
+ * @cls: from goalloc_class_create()
+ * @gfp: as for goalloc_alloc()
+ * @n: how many
+ * @objs: where their addresses go
+ *
+ * Context: as goalloc_alloc().
+ * Return: how many were made; the first ones of @objs.
+ */
+size_t goalloc_class_alloc_bulk(struct goalloc_class *cls, gfp_t gfp, size_t n, void **objs)
+{
+	return alloc_bulk(cls->heap, cls->spc, cls->heap->central[cls->spc].elemsize, cls->size,
+			  gfp, n, objs);
+}
+EXPORT_SYMBOL_GPL(goalloc_class_alloc_bulk);
+
+/*
+ * Frees objects in a row that share a word of bits in a span that this CPU has in
+ * this context, as free_owned() does one. Preemption off. Returns how many; what
+ * comes next lies elsewhere, or is for goalloc_free().
+ */
+static __always_inline size_t free_owned_bulk(struct mspan *s, size_t n, void **objs)
+{
+	void **obj = objs, **end = objs + n;
+	union mspan_word *w;
+	unsigned long base;
+	u32 live, was;
+	u64 slot;
+
+	if (unlikely(!mspan_divide(s, (unsigned long)objs[0], &slot)))
+		return 0;
+	w = &s->words[slot / MSPAN_WORD_SLOTS];
+	base = mspan_slot_addr(s, round_down(slot, MSPAN_WORD_SLOTS));
+	was = READ_ONCE(w->kept) & ~READ_ONCE(w->free);
+	live = was;
+	do {
+		/* An object elsewhere is in no slot of the word, or no multiple. */
+		if (mul_halves((unsigned long)*obj - base, &s->divmul, &slot) >= s->divmul ||
+		    slot >= MSPAN_WORD_SLOTS)
+			break;
+		if (unlikely(!test_and_clear_slot(&live, slot)))
+			break;
+	} while (++obj < end);
+	checkers_freeing_slots(s, w - s->words, was & ~live);
+	WRITE_ONCE(w->free, READ_ONCE(w->free) | (was & ~live));
+	one_writer_add(s->cache->nfree, obj - objs);
+	return obj - objs;
+}
 
 /**
  * goalloc_free_bulk - frees several objects
@@ -835,9 +1285,25 @@ EXPORT_SYMBOL_GPL(goalloc_alloc_bulk);
  */
 void goalloc_free_bulk(size_t n, void **objs)
 {
-	size_t i;
+	struct mspan *s, *gone;
+	size_t i, freed;
 
-	for (i = 0; i < n; i++)
-		goalloc_free(objs[i]);
+	for (i = 0; i < n; i += freed) {
+		gone = NULL;
+		preempt_disable();
+		s = span_of_direct((unsigned long)objs[i]);
+		if (likely(READ_ONCE(s->owner) == owner_here()))
+			freed = free_owned_bulk(s, n - i, objs + i);
+		else
+			freed = free_remote_bulk(s, n - i, (const u64 *)(objs + i), &gone);
+		if (likely(freed)) {
+			preempt_enable();
+			if (unlikely(gone))
+				mheap_free_span(gone);
+		} else {
+			free_elsewhere_or_warn(objs[i], s);
+			freed = 1;
+		}
+	}
 }
 EXPORT_SYMBOL_GPL(goalloc_free_bulk);

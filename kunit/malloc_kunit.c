@@ -262,7 +262,7 @@ static void malloc_sizes(struct kunit *test)
 			size_t usable = goalloc_usable_size(p), want;
 
 			KUNIT_ASSERT_NOT_NULL(test, p);
-			if (size < 16 && !scan)
+			if (size <= __GOALLOC_PACKED_MAX && !scan)
 				want = 0;
 			else if (size <= GOALLOC_MAX_SMALL_SIZE)
 				want = goalloc_class_to_size[goalloc_size_to_class(size)];
@@ -438,41 +438,41 @@ static void malloc_tiny(struct kunit *test)
 	int ret[4];
 
 	/* The mcache is made first, so that nothing below leaves the CPU. */
-	a = goalloc_heap_alloc(heap, 9, 0, GFP_KERNEL);
+	a = heap_kunit_tiny(heap, 9, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, a);
 	goalloc_free(a);
 
 	preempt_disable();
-	a = goalloc_heap_alloc(heap, 15, 0, GFP_ATOMIC);
-	b = goalloc_heap_alloc(heap, 8, 0, GFP_ATOMIC);
+	a = heap_kunit_tiny(heap, 15, GFP_ATOMIC);
+	b = heap_kunit_tiny(heap, 6, GFP_ATOMIC);
 	used[0] = goalloc_usable_size(b);
 	/* Does not fit behind b, whose block is the emptier one and stays. */
-	c = goalloc_heap_alloc(heap, 12, 0, GFP_ATOMIC);
-	d = goalloc_heap_alloc(heap, 8, 0, GFP_ATOMIC);
+	c = heap_kunit_tiny(heap, 12, GFP_ATOMIC);
+	d = heap_kunit_tiny(heap, 4, GFP_ATOMIC);
 	used[1] = goalloc_usable_size(c);
 	preempt_enable();
 	KUNIT_ASSERT_NOT_NULL(test, a);
 	KUNIT_ASSERT_NOT_NULL(test, b);
 	KUNIT_ASSERT_NOT_NULL(test, c);
 	KUNIT_EXPECT_PTR_EQ(test, d, b + 8);
-	KUNIT_EXPECT_EQ(test, used[0], 8);
+	KUNIT_EXPECT_EQ(test, used[0], 6);
 	KUNIT_EXPECT_EQ(test, used[1], 16);
 	KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)b, 16));
 	KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)c, 16));
 
 	/* b dies, d lives on in the same block; then the block dies. */
-	memset(d, 0x77, 8);
+	memset(d, 0x77, 4);
 	ret[0] = goalloc_try_free(b);
 	ret[1] = goalloc_try_free(b);
 	ret[2] = goalloc_try_free(b + 1);
-	ret[3] = goalloc_try_free(d + 7);
+	ret[3] = goalloc_try_free(d + 3);
 	KUNIT_EXPECT_EQ(test, ret[0], 0);
 	KUNIT_EXPECT_EQ(test, ret[1], -EALREADY);
 	KUNIT_EXPECT_EQ(test, ret[2], -EINVAL);
 	KUNIT_EXPECT_EQ(test, ret[3], -EINVAL);
-	KUNIT_EXPECT_NULL(test, memchr_inv(d, 0x77, 8));
+	KUNIT_EXPECT_NULL(test, memchr_inv(d, 0x77, 4));
 	KUNIT_EXPECT_EQ(test, goalloc_usable_size(b), 0);
-	KUNIT_EXPECT_EQ(test, goalloc_usable_size(d), 8);
+	KUNIT_EXPECT_EQ(test, goalloc_usable_size(d), 4);
 	KUNIT_EXPECT_EQ(test, goalloc_try_free(d), 0);
 	KUNIT_EXPECT_EQ(test, goalloc_try_free(d), -EALREADY);
 	KUNIT_EXPECT_EQ(test, goalloc_try_free(b), -EALREADY);
@@ -482,7 +482,7 @@ static void malloc_tiny(struct kunit *test)
 	/* Sixteen of one byte fill a block, in order; each dies alone. */
 	preempt_disable();
 	for (u32 i = 0; i < 16; i++)
-		one[i] = goalloc_heap_alloc(heap, 1, 0, GFP_ATOMIC);
+		one[i] = heap_kunit_tiny(heap, 1, GFP_ATOMIC);
 	preempt_enable();
 	for (u32 i = 1; i < 16; i++)
 		KUNIT_EXPECT_PTR_EQ(test, one[i], one[0] + i);
@@ -509,7 +509,7 @@ static void malloc_tiny_usable(struct kunit *test)
 	seed_random(test, &rnd);
 	for (u32 i = 0; i < n; i++) {
 		o[i].size = 1 + below(&rnd, 15);
-		o[i].p = goalloc_heap_alloc(heap, o[i].size, 0, GFP_KERNEL);
+		o[i].p = heap_kunit_tiny(heap, o[i].size, GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, o[i].p);
 		o[i].usable = goalloc_usable_size(o[i].p);
 		o[i].fill = i;
@@ -532,17 +532,22 @@ static const struct bad_row {
 	size_t size;
 	u32 flags;
 	int again;	/* the second free, nothing else alive in the span */
+	int later;	/* and one when nothing is cached any more */
 } bad_rows[] = {
-	{ "tiny", 8, 0, -EALREADY },
-	{ "tiny, odd", 5, 0, -EALREADY },
-	{ "8 bytes, scan", 8, GOALLOC_SCAN, -EALREADY },
-	{ "48 bytes", 48, 0, -EALREADY },
-	{ "1 KiB", 1024, 0, -EALREADY },
-	{ "27 KiB, with a tail", 27264, 0, -EALREADY },
-	{ "32 KiB", 32768, GOALLOC_SCAN, -EALREADY },
-	{ "large", 100000, 0, -ENOENT },
-	{ "a whole block", 2 << 20, 0, -ENOENT },
-	{ "mapped", VMAPPED_SIZE, 0, -ENOENT },
+	{ "tiny", 4, 0, -EALREADY, -EALREADY },
+	{ "tiny, odd", 5, 0, -EALREADY, -EALREADY },
+	{ "6 bytes", 6, 0, -EALREADY, -EALREADY },
+	{ "8 bytes", 8, 0, -EALREADY, -EALREADY },
+	{ "8 bytes, scan", 8, GOALLOC_SCAN, -EALREADY, -EALREADY },
+	{ "48 bytes", 48, 0, -EALREADY, -EALREADY },
+	{ "1 KiB", 1024, 0, -EALREADY, -EALREADY },
+	{ "27 KiB, with a tail", 27264, 0, -EALREADY, -EALREADY },
+	{ "32 KiB", 32768, GOALLOC_SCAN, -EALREADY, -EALREADY },
+	{ "large", 100000, 0, -EALREADY, -ENOENT },
+	{ "the largest that is kept", 1 << 20, GOALLOC_SCAN, -EALREADY, -ENOENT },
+	{ "larger", (1 << 20) + 1, 0, -ENOENT, -ENOENT },
+	{ "a whole block", 2 << 20, 0, -ENOENT, -ENOENT },
+	{ "mapped", VMAPPED_SIZE, 0, -ENOENT, -ENOENT },
 };
 
 KUNIT_ARRAY_PARAM_DESC(bad, bad_rows, what);
@@ -622,6 +627,7 @@ static void malloc_bad_frees(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, goalloc_try_free(p), 0);
 	expect_bad(test, heap, p, row->again);
 	heap_kunit_check(test, heap, 0);
+	expect_bad(test, heap, p, row->later);
 }
 
 /*
@@ -639,6 +645,7 @@ static void malloc_second_free(struct kunit *test)
 		p[i] = goalloc_heap_alloc(heap, 1024, 0, GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, p[i]);
 	}
+	heap->central[make_spanclass(32, true)].maxempty = 1;
 	KUNIT_EXPECT_EQ(test, goalloc_try_free(p[1]), 0);
 	expect_bad(test, heap, p[1], -EALREADY);
 	heap_kunit_settle(heap);
@@ -829,6 +836,220 @@ static void malloc_realloc(struct kunit *test)
 	heap_kunit_check(test, heap, 1);
 	KUNIT_EXPECT_EQ(test, goalloc_try_free(p), 0);
 	heap_kunit_check(test, heap, 0);
+}
+
+/*
+ * Constant sizes: each class's and one more, none, tiny ones, large ones. For them the
+ * compiler finds the entry by linux/goalloc.h, the function by its table.
+ */
+static __always_inline void *constant_alloc(size_t size, bool zero)
+{
+	if (zero)
+		return goalloc_alloc(size, GFP_KERNEL | __GFP_ZERO);
+	return goalloc_alloc(size, GFP_KERNEL);
+}
+
+#define CONSTANT(n)	\
+	static void *constant_##n(bool zero) { return constant_alloc(n, zero); }
+
+CONSTANT(0) CONSTANT(1) CONSTANT(2) CONSTANT(3) CONSTANT(4) CONSTANT(5) CONSTANT(6)
+CONSTANT(7) CONSTANT(8) CONSTANT(9) CONSTANT(10) CONSTANT(11) CONSTANT(12) CONSTANT(13)
+CONSTANT(14) CONSTANT(15) CONSTANT(16) CONSTANT(17) CONSTANT(24) CONSTANT(25) CONSTANT(32)
+CONSTANT(33) CONSTANT(48) CONSTANT(49) CONSTANT(64) CONSTANT(65) CONSTANT(80) CONSTANT(81)
+CONSTANT(96) CONSTANT(97) CONSTANT(112) CONSTANT(113) CONSTANT(128) CONSTANT(129)
+CONSTANT(144) CONSTANT(145) CONSTANT(160) CONSTANT(161) CONSTANT(176) CONSTANT(177)
+CONSTANT(192) CONSTANT(193) CONSTANT(208) CONSTANT(209) CONSTANT(224) CONSTANT(225)
+CONSTANT(240) CONSTANT(241) CONSTANT(256) CONSTANT(257) CONSTANT(288) CONSTANT(289)
+CONSTANT(320) CONSTANT(321) CONSTANT(352) CONSTANT(353) CONSTANT(384) CONSTANT(385)
+CONSTANT(416) CONSTANT(417) CONSTANT(448) CONSTANT(449) CONSTANT(480) CONSTANT(481)
+CONSTANT(512) CONSTANT(513) CONSTANT(576) CONSTANT(577) CONSTANT(640) CONSTANT(641)
+CONSTANT(704) CONSTANT(705) CONSTANT(768) CONSTANT(769) CONSTANT(896) CONSTANT(897)
+CONSTANT(1024) CONSTANT(1025) CONSTANT(1152) CONSTANT(1153) CONSTANT(1280) CONSTANT(1281)
+CONSTANT(1408) CONSTANT(1409) CONSTANT(1536) CONSTANT(1537) CONSTANT(1792) CONSTANT(1793)
+CONSTANT(2048) CONSTANT(2049) CONSTANT(2304) CONSTANT(2305) CONSTANT(2688) CONSTANT(2689)
+CONSTANT(3072) CONSTANT(3073) CONSTANT(3200) CONSTANT(3201) CONSTANT(3456) CONSTANT(3457)
+CONSTANT(4096) CONSTANT(4097) CONSTANT(4864) CONSTANT(4865) CONSTANT(5376) CONSTANT(5377)
+CONSTANT(6144) CONSTANT(6145) CONSTANT(6528) CONSTANT(6529) CONSTANT(6784) CONSTANT(6785)
+CONSTANT(6912) CONSTANT(6913) CONSTANT(8192) CONSTANT(8193) CONSTANT(9472) CONSTANT(9473)
+CONSTANT(9728) CONSTANT(9729) CONSTANT(10240) CONSTANT(10241) CONSTANT(10880)
+CONSTANT(10881) CONSTANT(12288) CONSTANT(12289) CONSTANT(13568) CONSTANT(13569)
+CONSTANT(14336) CONSTANT(14337) CONSTANT(16384) CONSTANT(16385) CONSTANT(18432)
+CONSTANT(18433) CONSTANT(19072) CONSTANT(19073) CONSTANT(20480) CONSTANT(20481)
+CONSTANT(21760) CONSTANT(21761) CONSTANT(24576) CONSTANT(24577) CONSTANT(27264)
+CONSTANT(27265) CONSTANT(28672) CONSTANT(28673) CONSTANT(32768) CONSTANT(32769)
+CONSTANT(100000)
+
+#define ROW(n)	{ n, constant_##n }
+
+static const struct {
+	size_t size;
+	void *(*alloc)(bool zero);
+} constants[] = {
+	ROW(0), ROW(1), ROW(2), ROW(3), ROW(4), ROW(5), ROW(6), ROW(7), ROW(8), ROW(9),
+	ROW(10), ROW(11), ROW(12), ROW(13), ROW(14), ROW(15), ROW(16), ROW(17), ROW(24),
+	ROW(25), ROW(32), ROW(33), ROW(48), ROW(49), ROW(64), ROW(65), ROW(80), ROW(81),
+	ROW(96), ROW(97), ROW(112), ROW(113), ROW(128), ROW(129), ROW(144), ROW(145),
+	ROW(160), ROW(161), ROW(176), ROW(177), ROW(192), ROW(193), ROW(208), ROW(209),
+	ROW(224), ROW(225), ROW(240), ROW(241), ROW(256), ROW(257), ROW(288), ROW(289),
+	ROW(320), ROW(321), ROW(352), ROW(353), ROW(384), ROW(385), ROW(416), ROW(417),
+	ROW(448), ROW(449), ROW(480), ROW(481), ROW(512), ROW(513), ROW(576), ROW(577),
+	ROW(640), ROW(641), ROW(704), ROW(705), ROW(768), ROW(769), ROW(896), ROW(897),
+	ROW(1024), ROW(1025), ROW(1152), ROW(1153), ROW(1280), ROW(1281), ROW(1408),
+	ROW(1409), ROW(1536), ROW(1537), ROW(1792), ROW(1793), ROW(2048), ROW(2049),
+	ROW(2304), ROW(2305), ROW(2688), ROW(2689), ROW(3072), ROW(3073), ROW(3200),
+	ROW(3201), ROW(3456), ROW(3457), ROW(4096), ROW(4097), ROW(4864), ROW(4865),
+	ROW(5376), ROW(5377), ROW(6144), ROW(6145), ROW(6528), ROW(6529), ROW(6784),
+	ROW(6785), ROW(6912), ROW(6913), ROW(8192), ROW(8193), ROW(9472), ROW(9473),
+	ROW(9728), ROW(9729), ROW(10240), ROW(10241), ROW(10880), ROW(10881), ROW(12288),
+	ROW(12289), ROW(13568), ROW(13569), ROW(14336), ROW(14337), ROW(16384), ROW(16385),
+	ROW(18432), ROW(18433), ROW(19072), ROW(19073), ROW(20480), ROW(20481), ROW(21760),
+	ROW(21761), ROW(24576), ROW(24577), ROW(27264), ROW(27265), ROW(28672), ROW(28673),
+	ROW(32768), ROW(32769), ROW(100000),
+};
+
+static bool has_constant(size_t size)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(constants); i++)
+		if (constants[i].size == size)
+			return true;
+	return false;
+}
+
+static u32 constant_spanclass(size_t size)
+{
+	if (size > GOALLOC_MAX_SMALL_SIZE)
+		return make_spanclass(0, true);
+	if (size <= __GOALLOC_PACKED_MAX)
+		return GOALLOC_TINY_SPAN_CLASS;
+	return make_spanclass(goalloc_size_to_class(size), true);
+}
+
+static void malloc_constants(struct kunit *test)
+{
+	for (u32 class = 1; class < GOALLOC_NUM_SIZE_CLASSES; class++) {
+		KUNIT_EXPECT_TRUE(test, has_constant(goalloc_class_to_size[class]));
+		KUNIT_EXPECT_TRUE(test, has_constant(goalloc_class_to_size[class] + 1));
+	}
+	for (u32 i = 0; i < ARRAY_SIZE(constants); i++) {
+		size_t size = constants[i].size;
+		struct mspan *s;
+		void *p[3];
+
+		p[0] = constants[i].alloc(false);
+		/* The function, and not what linux/goalloc.h makes of it. */
+		p[1] = (goalloc_alloc)(size, GFP_KERNEL);
+		if (!size) {
+			KUNIT_EXPECT_PTR_EQ(test, p[0], ZERO_SIZE_PTR);
+			KUNIT_EXPECT_PTR_EQ(test, p[1], ZERO_SIZE_PTR);
+			KUNIT_EXPECT_PTR_EQ(test, constants[i].alloc(true), ZERO_SIZE_PTR);
+			continue;
+		}
+		for (u32 k = 0; k < 2; k++) {
+			KUNIT_ASSERT_NOT_NULL(test, p[k]);
+			s = heap_kunit_span_of(goalloc_kernel_heap, (unsigned long)p[k]);
+			KUNIT_ASSERT_NOT_NULL(test, s);
+			KUNIT_EXPECT_PTR_EQ(test, s->heap, goalloc_kernel_heap);
+			KUNIT_EXPECT_EQ_MSG(test, s->spanclass, constant_spanclass(size),
+					    "%zu bytes, %s", size, k ? "function" : "constant");
+			KUNIT_EXPECT_GE(test, goalloc_usable_size(p[k]), size);
+			memset(p[k], 0x5a, goalloc_usable_size(p[k]));
+			KUNIT_EXPECT_EQ(test, goalloc_try_free(p[k]), 0);
+		}
+		/* What was dirty just now. */
+		p[2] = constants[i].alloc(true);
+		KUNIT_ASSERT_NOT_NULL(test, p[2]);
+		s = heap_kunit_span_of(goalloc_kernel_heap, (unsigned long)p[2]);
+		KUNIT_EXPECT_EQ(test, s->spanclass, constant_spanclass(size));
+		KUNIT_EXPECT_NULL(test, memchr_inv(p[2], 0, goalloc_usable_size(p[2])));
+		KUNIT_EXPECT_EQ(test, goalloc_try_free(p[2]), 0);
+	}
+}
+
+/* The function's table, at every size it has and on both sides of its end. */
+static void malloc_variables(struct kunit *test)
+{
+	for (size_t size = 1; size <= 1200; size++) {
+		void *p = (goalloc_alloc)(size, GFP_KERNEL);
+		struct mspan *s;
+
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		s = heap_kunit_span_of(goalloc_kernel_heap, (unsigned long)p);
+		KUNIT_ASSERT_NOT_NULL(test, s);
+		KUNIT_EXPECT_EQ_MSG(test, s->spanclass, constant_spanclass(size), "%zu bytes",
+				    size);
+		KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)p, promised_align(size, true)));
+		goalloc_free(p);
+	}
+}
+
+/*
+ * What would be one or two to a tiny block: on kernel heaps a slot of its own, with
+ * pointers or without. On file heaps it is packed.
+ */
+static const struct unpacked_row {
+	const char *what;
+	u32 size;
+	u32 class;
+	u32 shared;	/* how many a block of a file heap has */
+} unpacked_rows[] = {
+	{ "6 bytes", 6, 1, 2 },
+	{ "7 bytes", 7, 1, 2 },
+	{ "8 bytes", 8, 1, 2 },
+	{ "9 bytes", 9, 2, 1 },
+	{ "12 bytes", 12, 2, 1 },
+	{ "15 bytes", 15, 2, 1 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(unpacked, unpacked_rows, what);
+
+static void malloc_unpacked(struct kunit *test)
+{
+	const struct unpacked_row *row = test->param_value;
+	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_LINEAR, 0);
+	struct goalloc_heap *file = heap_kunit_create(test, BACKING_SPARSE, 0);
+	struct goalloc_memstats *ms = kunit_kzalloc(test, sizeof(*ms), GFP_KERNEL);
+	u32 slot = goalloc_class_to_size[row->class];
+	struct goalloc_query q = {};
+	unsigned long addr[2];
+	struct mspan *s;
+	u64 usable;
+	u8 *p[40];
+
+	KUNIT_ASSERT_NOT_NULL(test, ms);
+	for (u32 i = 0; i < ARRAY_SIZE(p); i++) {
+		p[i] = goalloc_heap_alloc(heap, row->size, i & 1 ? GOALLOC_SCAN : 0, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+		s = heap_kunit_span_of(heap, (unsigned long)p[i]);
+		KUNIT_EXPECT_EQ(test, s->spanclass, make_spanclass(row->class, !(i & 1)));
+		KUNIT_EXPECT_NULL(test, s->tiny);
+		KUNIT_EXPECT_EQ(test, goalloc_usable_size(p[i]), slot);
+		KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)p[i], slot));
+		memset(p[i], i, slot);
+	}
+	readmemstats(heap, ms);
+	for (u32 class = 1; class <= 2; class++)
+		KUNIT_EXPECT_EQ(test, ms->by_size[class].mallocs,
+				class == row->class ? ARRAY_SIZE(p) : 0);
+	KUNIT_EXPECT_EQ(test, ms->mallocs, ARRAY_SIZE(p));
+	KUNIT_EXPECT_EQ(test, ms->heap_alloc, slot * ARRAY_SIZE(p));
+	for (u32 i = 0; i < ARRAY_SIZE(p); i++) {
+		KUNIT_EXPECT_NULL(test, memchr_inv(p[i], i, slot));
+		expect_bad(test, heap, p[i] + 1, -EINVAL);
+		expect_bad(test, heap, p[i] + 4, -EINVAL);
+		KUNIT_EXPECT_EQ(test, goalloc_try_free(p[i]), 0);
+		expect_bad(test, heap, p[i], -EALREADY);
+	}
+	heap_kunit_check(test, heap, 0);
+
+	for (u32 i = 0; i < 2; i++) {
+		KUNIT_ASSERT_EQ(test, mallocgc(file, row->size, 0, 0, GFP_KERNEL, &addr[i],
+					       &usable), 0);
+		KUNIT_EXPECT_EQ(test, mallocgc_query(file, addr[i], &q), 0);
+		KUNIT_EXPECT_EQ(test, q.state, GOALLOC_QUERY_TINY);
+		KUNIT_EXPECT_EQ(test, q.spanclass, make_spanclass(2, true));
+	}
+	KUNIT_EXPECT_EQ(test, (addr[0] ^ addr[1]) < GOALLOC_TINY_SIZE, row->shared == 2);
+	heap_kunit_check(test, file, 2);
 }
 
 static const size_t bulk_sizes[] = { 1, 8, 13, 16, 100, 8192, 32768, 50000 };
@@ -1150,6 +1371,9 @@ static struct kunit_case malloc_cases[] = {
 	KUNIT_CASE(malloc_alien),
 	KUNIT_CASE(malloc_alien_random),
 	KUNIT_CASE(malloc_realloc),
+	KUNIT_CASE(malloc_constants),
+	KUNIT_CASE(malloc_variables),
+	KUNIT_CASE_PARAM(malloc_unpacked, unpacked_gen_params),
 	KUNIT_CASE(malloc_bulk),
 	KUNIT_CASE(malloc_bulk_short),
 	KUNIT_CASE_SLOW(malloc_contexts),
@@ -1161,6 +1385,7 @@ static struct kunit_case malloc_cases[] = {
 
 static struct kunit_suite malloc_suite = {
 	.name = "goalloc_malloc",
+	.init = heap_kunit_stay,
 	.test_cases = malloc_cases,
 };
 
