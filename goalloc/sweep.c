@@ -9,6 +9,7 @@
  */
 #include <linux/bitmap.h>
 #include <linux/jiffies.h>
+#include <linux/kmemleak.h>
 #include <linux/ktime.h>
 #include <linux/math64.h>
 #include <linux/overflow.h>
@@ -19,6 +20,7 @@
 #include <linux/workqueue.h>
 
 #include "backing.h"
+#include "checkers.h"
 #include "compat.h"
 #include "fixalloc.h"
 #include "mcache.h"
@@ -79,8 +81,15 @@ int gc_mark(struct goalloc_heap *heap, unsigned long addr)
 	u64 slot;
 	int ret = -ENOENT;
 
-	if (!READ_ONCE(heap->sweepdone))
+	/* Pairs with sweepone(): who still sweeps is seen below. */
+	if (!smp_load_acquire(&heap->sweepdone))
 		return -EBUSY;
+	/*
+	 * All sets are swept. Whoever has taken the last spans out of them counted before
+	 * that, and is at it.
+	 */
+	while (atomic_read_acquire(&heap->sweepers))
+		schedule_timeout_uninterruptible(1);
 	rcu_read_lock();
 	s = heap->backing == BACKING_SPARSE ? span_of_heap(heap, addr) : span_of(addr);
 	if (!s || s->heap != heap)
@@ -93,6 +102,8 @@ int gc_mark(struct goalloc_heap *heap, unsigned long addr)
 		bits = persistentalloc(heap, &heap->gc_bytes, gc_bits_size(s), GFP_NOWAIT);
 		if (!bits)
 			goto out;
+		/* Only the span's record refers to it. */
+		kmemleak_not_leak(bits);
 		if (cmpxchg(&s->gcmark_bits, NULL, bits))
 			persistentfree(&heap->gc_bytes, bits, gc_bits_size(s));
 	}
@@ -124,6 +135,7 @@ static u32 tiny_kill_word(struct mspan *s, u32 w, u32 *blocks)
 {
 	u32 killed = 0, left = *blocks;
 
+	checkers_freeing_slots(s, w, left);
 	for (; left; left &= left - 1) {
 		u32 bit = __ffs(left), n = tiny_kill(s, w * MSPAN_WORD_SLOTS + bit);
 
@@ -158,11 +170,13 @@ bool mspan_sweep(struct mspan *s, bool preserve)
 
 		old.both = READ_ONCE(word->both);
 		if (s->tiny) {
-			ours = ~(old.free | old.remote | mark);
+			ours = mspan_word_live(old) & ~mark;
 			ntiny += tiny_kill_word(s, w, &ours);
 		}
 		do {
-			dead = ~(old.free | old.remote | mark) & ours;
+			dead = mspan_word_live(old) & ~mark & ours;
+			if (!s->tiny)
+				checkers_freeing_slots(s, w, dead);
 			new = old;
 			new.free |= dead;
 		} while (dead && !try_cmpxchg(&word->both, &old.both, new.both));
@@ -170,7 +184,7 @@ bool mspan_sweep(struct mspan *s, bool preserve)
 	}
 	gc_bits_free(s);
 	if (nfreed) {
-		s->needzero = 1;
+		WRITE_ONCE(s->needzero, 1);
 		if (mspan_is_large(s)) {
 			atomic64_add(s->elemsize, &heap->large_free);
 			atomic64_inc(&heap->large_free_count);
@@ -189,6 +203,25 @@ bool mspan_sweep(struct mspan *s, bool preserve)
 
 GOALLOC_EXPORT_FOR_KUNIT(mspan_sweep);
 
+/* A span of the sets that needs sweeping, HELD; full ones first: frees make them partial. */
+static struct mspan *sweep_take(struct goalloc_heap *heap, u32 sg,
+				struct mspan *(*take)(struct mcentral *c, bool partial, u32 sg))
+{
+	u32 first = READ_ONCE(heap->sweep_index), i;
+
+	for (i = 0; i < GOALLOC_ALL_CENTRALS; i++) {
+		u32 spc = (first + i) % GOALLOC_ALL_CENTRALS;
+		struct mcentral *c = &heap->central[spc];
+		struct mspan *s = take(c, false, sg) ?: take(c, true, sg);
+
+		if (s) {
+			WRITE_ONCE(heap->sweep_index, spc);
+			return s;
+		}
+	}
+	return NULL;
+}
+
 /**
  * sweepone - sweeps one span (Go: sweepone)
  * @heap: the heap
@@ -199,31 +232,42 @@ GOALLOC_EXPORT_FOR_KUNIT(mspan_sweep);
 u64 sweepone(struct goalloc_heap *heap)
 {
 	u32 sg = READ_ONCE(heap->sweepgen);
-	u32 first = READ_ONCE(heap->sweep_index), i;
+	u64 npages = SWEEP_NONE;
+	struct mspan *s;
 
 	if (READ_ONCE(heap->sweepdone) || !READ_ONCE(heap->central))
 		return SWEEP_NONE;
-	for (i = 0; i < GOALLOC_ALL_CENTRALS; i++) {
-		u32 spc = (first + i) % GOALLOC_ALL_CENTRALS;
-		struct mcentral *c = &heap->central[spc];
-		struct mspan *s = mcentral_take_unswept(c, false, sg);
-
-		if (!s)
-			s = mcentral_take_unswept(c, true, sg);
-		if (s) {
-			u64 npages = s->npages;
-
-			WRITE_ONCE(heap->sweep_index, spc);
-			mspan_sweep(s, false);
-			return npages;
-		}
+	sweep_begin(heap);
+	s = sweep_take(heap, sg, mcentral_take_unswept);
+	/* A span on its way from one list to another is in none of them without the lock. */
+	if (!s)
+		s = sweep_take(heap, sg, mcentral_find_unswept);
+	if (s) {
+		npages = s->npages;
+		mspan_sweep(s, false);
+	} else if (READ_ONCE(heap->sweepgen) == sg) {
+		/* Pairs with gc_mark(). */
+		smp_store_release(&heap->sweepdone, true);
 	}
-	if (READ_ONCE(heap->sweepgen) == sg)
-		WRITE_ONCE(heap->sweepdone, true);
-	return SWEEP_NONE;
+	sweep_end(heap);
+	return npages;
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(sweepone);
+
+/**
+ * sweep_finish - sweeps all that a cycle has left over
+ * @heap: the heap
+ *
+ * Others may still have a span that they sweep.
+ *
+ * Context: task, sleeps; not beside gc_sweep_start().
+ */
+void sweep_finish(struct goalloc_heap *heap)
+{
+	while (sweepone(heap) != SWEEP_NONE)
+		cond_resched();
+}
 
 /**
  * deduct_sweep_credit - sweeps in proportion before the heap grows
@@ -282,9 +326,10 @@ static void bgsweep(struct work_struct *work)
  */
 void gc_sweep_start(struct goalloc_heap *heap)
 {
-	u64 begin = ktime_get_ns(), pages, live;
+	u64 begin = ktime_get_ns(), pages, live, percent;
 	unsigned long flags;
 
+	mutex_lock(&heap->thin_mutex);
 	/* The last cycle's end, before its sets become those of this one. */
 	while (sweepone(heap) != SWEEP_NONE)
 		cond_resched();
@@ -296,17 +341,20 @@ void gc_sweep_start(struct goalloc_heap *heap)
 	live = pages << GOALLOC_PAGE_SHIFT;
 	atomic64_set(&heap->pages_swept, 0);
 	atomic64_set(&heap->sweep_span_bytes, 0);
-	heap->sweep_index = 0;
+	WRITE_ONCE(heap->sweep_index, 0);
 	heap->num_gc++;
 	heap->num_forced_gc++;
 	heap->last_gc = ktime_get_real_ns();
-	if (heap->gc_percent != GOALLOC_NO_LIMIT)
-		live = mul_u64_u64_div_u64(live, heap->gc_percent, 100);
-	heap->sweep_pages_per_byte = div64_u64(pages << 32, max(live, SWEEP_MIN_DISTANCE));
+	percent = READ_ONCE(heap->gc_percent);
+	if (percent != GOALLOC_NO_LIMIT)
+		live = mul_u64_u64_div_u64(live, percent, 100);
+	WRITE_ONCE(heap->sweep_pages_per_byte,
+		   div64_u64(pages << 32, max(live, SWEEP_MIN_DISTANCE)));
 	WRITE_ONCE(heap->sweepgen, heap->sweepgen + 2);
 	WRITE_ONCE(heap->sweepdone, false);
 	heap->pause_total_ns += ktime_get_ns() - begin;
 	mheap_unlock(heap, flags);
+	mutex_unlock(&heap->thin_mutex);
 
 	queue_delayed_work(goalloc_wq, &heap->bgsweep, 1);
 }
@@ -324,6 +372,7 @@ void sweep_init(struct goalloc_heap *heap)
 	/* As in Go: the first span's generation is not below 0. */
 	heap->sweepgen = 2;
 	heap->sweepdone = true;
+	mutex_init(&heap->thin_mutex);
 	INIT_DELAYED_WORK(&heap->bgsweep, bgsweep);
 }
 

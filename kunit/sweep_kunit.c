@@ -11,8 +11,10 @@
 #include <linux/prandom.h>
 #include <linux/random.h>
 
+#include "../goalloc/checkers.h"
 #include "../goalloc/compat.h"
 #include "../goalloc/sweep.h"
+#include "heap_kunit.h"
 #include "test_heap.h"
 
 static ulong sweep_seed;
@@ -376,12 +378,18 @@ static void sweep_tiny(struct kunit *test)
 static void sweep_tiny_last_free(struct kunit *test)
 {
 	struct goalloc_heap *heap = quiet_heap(test);
-	void *obj[2] = { make(test, heap, 8), make(test, heap, 9) };
-	struct mspan *s = test_span(obj[0]);
+	void *obj[2] = {
+		heap_kunit_tiny(heap, 7, GFP_KERNEL), heap_kunit_tiny(heap, 10, GFP_KERNEL),
+	};
+	struct mspan *s;
 
+	KUNIT_ASSERT_NOT_NULL(test, obj[0]);
+	KUNIT_ASSERT_NOT_NULL(test, obj[1]);
+	s = test_span(obj[0]);
 	KUNIT_ASSERT_PTR_EQ(test, test_span(obj[1]), s);
 	mark(test, heap, obj[1]);
 	gc_sweep_start(heap);
+	checkers_tiny_freeing(s, 0, 0);
 	KUNIT_ASSERT_EQ(test, tiny_free(s, 0, 0), TINY_SLOT_FREE);
 	sweep_all(heap);
 	KUNIT_EXPECT_TRUE(test, mspan_slot_live(s, 0));
