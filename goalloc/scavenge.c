@@ -11,6 +11,7 @@
 
 #include "backing.h"
 #include "compat.h"
+#include "counter.h"
 #include "mcentral.h"
 #include "scavenge.h"
 #include "sparse.h"
@@ -31,6 +32,20 @@
 /* Of what is in use so much may be idle (Go: retainExtraPercent). */
 #define SCAVENGE_RETAIN_PERCENT	10
 
+/*
+ * Of blocks in use in part so much stays, or a small heap would take a block anew
+ * each time it grows a little.
+ */
+#define SCAVENGE_KEEP_IDLE	PALLOC_HALF_PAGES
+
+/*
+ * After it gave something back the background looks, so many times, whether there are
+ * spans to close of classes that were not in use for a second; and not of classes so
+ * small that a page of the system holds more slots than this.
+ */
+#define SCAVENGE_THIN_LOOKS	4
+#define SCAVENGE_THIN_SLOTS	32
+
 /* Of a limit so much is kept free (Go: reduceExtraPercent). */
 #define SCAVENGE_REDUCE_PERCENT	5
 
@@ -40,11 +55,17 @@
 /**
  * struct scavenge_run - pages on their way out
  * @addr: heap address of the first
- * @npages: how many: up to 64 of a sparse chunk, or a linear block
+ * @npages: how many: up to 64 of a chunk, or a linear block
+ * @punch: they are part of a linear block, and will be holes
+ * @nholes: how many of a block are holes
+ * @holes: and which
  */
 struct scavenge_run {
 	u64 addr;
 	u32 npages;
+	bool punch;
+	u32 nholes;
+	DECLARE_BITMAP(holes, PALLOC_HALF_PAGES);
 };
 
 u64 goalloc_limit = GOALLOC_NO_LIMIT;
@@ -58,8 +79,14 @@ struct delayed_work goalloc_bgscavenge =
 	__DELAYED_WORK_INITIALIZER(goalloc_bgscavenge, bgscavenge, 0);
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_bgscavenge);
 
+static unsigned int scavenge_percent(void)
+{
+	/* What sets the parameter does so with a plain store. */
+	return data_race(READ_ONCE(goalloc_scavenge_percent));
+}
+
 /* Of the background: the heap that had its turn last, and what all took. */
-static u32 bg_last_id;
+static u64 bg_last_id;
 static u64 bg_ns;
 
 /* Counts the searches for the emptiest heap. */
@@ -109,25 +136,75 @@ static bool scavenge_all_over(u64 bytes)
 					GOALLOC_HELD_BATCH) > 0;
 }
 
+/* Does the heap hold more than its goal? */
+static bool scavenge_over(struct goalloc_heap *heap)
+{
+	u64 limit = READ_ONCE(heap->limit);
+
+	return scavenge_all_over(0) ||
+	       (limit != GOALLOC_NO_LIMIT && mheap_held(heap) > scavenge_goal(limit));
+}
+
+/*
+ * So many pages may be idle: a part of those in use, what has gone of closed spans
+ * taken off.
+ */
+static u64 scavenge_kept(struct goalloc_heap *heap)
+{
+	u64 thin = (u64)atomic64_read(&heap->thin_bytes) >> GOALLOC_PAGE_SHIFT;
+	u64 in_use = mheap_pages_in_use(heap);
+
+	return (in_use - min(thin, in_use)) / (100 / SCAVENGE_RETAIN_PERCENT);
+}
+
+/* How many of so many idle pages the background may make holes of. */
+static u64 scavenge_spare(struct goalloc_heap *heap, u64 idle)
+{
+	u64 kept = max_t(u64, scavenge_kept(heap), SCAVENGE_KEEP_IDLE);
+
+	return idle > kept ? idle - kept : 0;
+}
+
+/* How many holes may be made now. */
+static u64 scavenge_holes(struct goalloc_heap *heap, enum goalloc_scavenge_cause cause)
+{
+	u64 holes = READ_ONCE(heap->pages_holes), most = READ_ONCE(heap->holes_max);
+	u64 low = min(READ_ONCE(heap->idle_low), READ_ONCE(heap->idle_before));
+
+	most = most > holes ? most - holes : 0;
+	if (cause != SCAVENGE_BACKGROUND || scavenge_over(heap))
+		return most;
+	return min(most, scavenge_spare(heap, low));
+}
+
 /**
  * scavenge_excess - what the background is to give back of a heap
  * @heap: the heap
  *
  * Context: any. Not exact while others allocate.
  * Return: bytes that can be given back and are more than the heap is to keep:
- * 10 % of what is in use, and 95 % of its soft limit.
+ * 10 % of what is in use, of blocks in use in part 2 MiB at least, and 95 % of its
+ * soft limit.
  */
 u64 scavenge_excess(struct goalloc_heap *heap)
 {
-	u64 idle = READ_ONCE(heap->pages_idle), in_use = mheap_pages_in_use(heap);
-	u64 kept = in_use / (100 / SCAVENGE_RETAIN_PERCENT);
+	u64 idle = READ_ONCE(heap->pages_idle), kept = scavenge_kept(heap);
 	u64 limit = READ_ONCE(heap->limit), goal, held, excess;
 
 	if (!idle)
 		return 0;
 	if (scavenge_all_over(0))
 		return idle << GOALLOC_PAGE_SHIFT;
-	excess = idle > kept ? (idle - kept) << GOALLOC_PAGE_SHIFT : 0;
+	excess = idle > kept ? idle - kept : 0;
+	if (heap->backing == BACKING_LINEAR) {
+		u64 whole = min(excess, READ_ONCE(heap->pages_whole));
+		u64 spare = scavenge_spare(heap, idle);
+
+		if (READ_ONCE(heap->pages_holes) >= READ_ONCE(heap->holes_max))
+			spare = 0;
+		excess = max(whole, spare);
+	}
+	excess <<= GOALLOC_PAGE_SHIFT;
 	if (limit != GOALLOC_NO_LIMIT) {
 		goal = scavenge_goal(limit);
 		held = mheap_held(heap);
@@ -143,8 +220,8 @@ GOALLOC_EXPORT_FOR_KUNIT(scavenge_excess);
  * scavenge_retains - does a heap hold more idle memory than it is to keep
  * @heap: the heap
  *
- * Also what cannot be given back as it is: pages set aside by CPUs, and blocks
- * that are idle in part.
+ * Also what cannot be given back as it is: pages set aside by CPUs. Over a soft limit
+ * it is to keep none.
  *
  * Context: any. Not exact while others allocate.
  * Return: true if so.
@@ -154,7 +231,45 @@ bool scavenge_retains(struct goalloc_heap *heap)
 	s64 in_use = mheap_pages_in_use(heap);
 	s64 idle = (s64)READ_ONCE(heap->pages_sys) - in_use - (s64)mheap_pages_released(heap);
 
-	return idle > in_use / (100 / SCAVENGE_RETAIN_PERCENT) || scavenge_excess(heap);
+	return idle > in_use / (100 / SCAVENGE_RETAIN_PERCENT) ||
+	       (idle > 0 && scavenge_over(heap)) || scavenge_excess(heap);
+}
+
+GOALLOC_EXPORT_FOR_KUNIT(scavenge_retains);
+
+/* The highest block of half a chunk, below @end, with nothing in use. */
+static u32 scavenge_block(const struct goalloc_chunk *c, u32 half, u32 end,
+			  struct scavenge_run *run)
+{
+	u32 pages = c->palloc.block_pages[half], lo = half * PALLOC_HALF_PAGES, i;
+
+	for (i = lo + PALLOC_HALF_PAGES; pages && i > lo; i -= pages) {
+		u32 first = i - pages;
+
+		if (i > end || !c->granule[first / GOALLOC_GRANULE_PAGES] ||
+		    palloc_any_used(&c->palloc, first, pages))
+			continue;
+		run->npages = pages;
+		return first;
+	}
+	return PALLOC_NONE;
+}
+
+/* The highest idle pages of a chunk, below @end, of one block if it has blocks. */
+static u32 scavenge_pages(const struct goalloc_heap *heap, const struct goalloc_chunk *c,
+			  u32 end, u32 max, struct scavenge_run *run)
+{
+	u32 first = palloc_find_scavenge_candidate(&c->palloc, 0, end, SPARSE_UNIT_PAGES, max,
+						   &run->npages);
+	u32 last, pages, low;
+
+	if (first == PALLOC_NONE || heap->backing == BACKING_SPARSE)
+		return first;
+	last = first + run->npages - 1;
+	pages = c->palloc.block_pages[last / PALLOC_HALF_PAGES];
+	low = max(first, round_down(last, pages));
+	run->npages = last + 1 - low;
+	return low;
 }
 
 /* The highest pages of a chunk below @end that can be given back. */
@@ -162,24 +277,47 @@ static bool scavenge_candidate(const struct goalloc_heap *heap, const struct goa
 			       enum mheap_index index, u32 end, u32 max,
 			       struct scavenge_run *run)
 {
-	const struct palloc_chunk *p = &c->palloc;
 	u32 first = PALLOC_NONE;
 	int half;
 
-	if (heap->backing == BACKING_SPARSE)
-		first = palloc_find_scavenge_candidate(p, 0, end, SPARSE_UNIT_PAGES, max,
-						       &run->npages);
-	for (half = 1; heap->backing == BACKING_LINEAR && half >= 0 && first == PALLOC_NONE;
-	     half--) {
-		u32 pages = p->block_pages[half], lo = half * PALLOC_HALF_PAGES;
-
-		if (!pages || end <= lo || (index == INDEX_WHOLE && pages < PALLOC_HALF_PAGES))
-			continue;
-		first = palloc_find_scavenge_candidate(p, lo, min(end, lo + PALLOC_HALF_PAGES),
-						       pages, pages, &run->npages);
-	}
+	run->punch = heap->backing == BACKING_LINEAR && index == INDEX_IDLE;
+	if (index == INDEX_IDLE)
+		first = scavenge_pages(heap, c, end, max, run);
+	for (half = 1; index != INDEX_IDLE && half >= 0 && first == PALLOC_NONE; half--)
+		if (index == INDEX_BLOCK || c->palloc.block_pages[half] == PALLOC_HALF_PAGES)
+			first = scavenge_block(c, half, end, run);
 	run->addr = first;
 	return first != PALLOC_NONE;
+}
+
+/*
+ * Takes pages out of the page allocator. The holes among them are no longer holes
+ * to anybody else, as long as they are on their way.
+ */
+static void scavenge_hide(struct goalloc_heap *heap, const struct goalloc_chunk *c,
+			  struct scavenge_run *run)
+{
+	DECLARE_BITMAP(holes, PALLOC_CHUNK_PAGES);
+	u64 n;
+
+	run->nholes = 0;
+	if (heap->backing == BACKING_LINEAR && !run->punch) {
+		bitmap_and(holes, c->palloc.data.alloc.b, c->palloc.data.scavenged.b,
+			   PALLOC_CHUNK_PAGES);
+		bitmap_shift_right(holes, holes, goalloc_chunk_page(run->addr),
+				   PALLOC_CHUNK_PAGES);
+		bitmap_copy(run->holes, holes, run->npages);
+		run->nholes = bitmap_weight(holes, run->npages);
+	}
+	if (run->nholes)
+		one_writer_add(heap->pages_holes,
+			       -pagealloc_open_holes(&heap->pages, run->addr, run->npages));
+	atomic64_sub(pagealloc_alloc_range(&heap->pages, run->addr, run->npages),
+		     &heap->pages_released);
+	/* Those that were not wanted are as many less. */
+	n = run->npages - run->nholes;
+	one_writer_add(heap->idle_low, -min(heap->idle_low, n));
+	one_writer_add(heap->idle_before, -min(heap->idle_before, n));
 }
 
 /*
@@ -207,8 +345,7 @@ static bool scavenge_take(struct goalloc_heap *heap, enum mheap_index index, u64
 		found = scavenge_candidate(heap, c, index, end, max, run);
 		if (found) {
 			run->addr = base + (run->addr << GOALLOC_PAGE_SHIFT);
-			atomic64_sub(pagealloc_alloc_range(&heap->pages, run->addr, run->npages),
-				     &heap->pages_released);
+			scavenge_hide(heap, c, run);
 			mheap_chunk_changed(heap, c, base);
 			*below = run->addr;
 		}
@@ -216,6 +353,20 @@ static bool scavenge_take(struct goalloc_heap *heap, enum mheap_index index, u64
 		cond_resched();
 	}
 	return found;
+}
+
+/* The pages are holes now, and if nothing else is in their block it goes. */
+static void scavenge_punched(struct goalloc_heap *heap, const struct scavenge_run *run)
+{
+	unsigned long flags = mheap_lock(heap), base;
+
+	pagealloc_set_scavenged(&heap->pages, run->addr, run->npages);
+	atomic64_add(run->npages, &heap->pages_released);
+	one_writer_add(heap->pages_holes, run->npages);
+	base = linear_drop(heap, run->addr);
+	mheap_chunk_changed(heap, mheap_chunk(heap, run->addr), run->addr);
+	mheap_unlock(heap, flags);
+	linear_dropped(base);
 }
 
 /*
@@ -272,11 +423,16 @@ static u64 scavenge_index(struct goalloc_heap *heap, enum mheap_index index, u64
 		}
 		if (heap->backing == BACKING_SPARSE) {
 			n = sparse_release(heap, run.addr, run.npages);
-		} else {
-			linear_release(heap, run.addr, run.npages);
+			scavenge_give(heap, &run);
+		} else if (run.punch) {
 			n = run.npages;
+			linear_punch(heap, run.addr, n);
+			scavenge_punched(heap, &run);
+		} else {
+			n = run.npages - run.nholes;
+			linear_release(heap, run.addr, run.npages, run.holes);
+			scavenge_give(heap, &run);
 		}
-		scavenge_give(heap, &run);
 		released += (u64)n << GOALLOC_PAGE_SHIFT;
 		/* Who wants some does not look at all; the next one goes on here. */
 		if (some && !n && !--tries) {
@@ -306,13 +462,14 @@ static u64 scavenge_keep_pages(struct goalloc_heap *heap)
 bool scavenge_has_tables(struct goalloc_heap *heap)
 {
 	return READ_ONCE(heap->pages_sys) > scavenge_keep_pages(heap) &&
-	       !bitmap_empty(heap->index[INDEX_EMPTY], GOALLOC_ARENA_L1);
+	       /* Without the lock: a bit that comes or goes just now may be seen or not. */
+	       !data_race(bitmap_empty(heap->index[INDEX_EMPTY], GOALLOC_ARENA_L1));
 }
 
 /* All that is idle was given back; the tables go with it, but not at once. */
 static void scavenge_tables(struct goalloc_heap *heap)
 {
-	if (!READ_ONCE(goalloc_scavenge_percent))
+	if (!scavenge_percent())
 		mheap_release_tables(heap, scavenge_keep_pages(heap), 0);
 	else if (scavenge_has_tables(heap))
 		scavenge_kick(HZ);
@@ -324,7 +481,8 @@ static void scavenge_tables(struct goalloc_heap *heap)
  * @bytes: how much is wanted; GOALLOC_NO_LIMIT for all that is idle
  * @cause: why, for the books
  *
- * Whole blocks of 2 MiB go first, then what else is idle. Stops early when a fatal
+ * On linear heaps whole blocks of 2 MiB go first, then smaller ones, then single
+ * pages of blocks in use in part. Stops early when a fatal
  * signal comes. With @bytes of GOALLOC_NO_LIMIT the pages that CPUs have set aside
  * and the spans that classes keep in reserve though nothing lives in them go first;
  * the tables of what is empty then follow in the background.
@@ -335,16 +493,20 @@ static void scavenge_tables(struct goalloc_heap *heap)
  */
 u64 scavenge(struct goalloc_heap *heap, u64 bytes, enum goalloc_scavenge_cause cause)
 {
-	u64 released = 0;
+	u64 released = 0, most = GOALLOC_NO_LIMIT;
 
 	if (bytes == GOALLOC_NO_LIMIT) {
 		mcentral_release_empty(heap);
 		mheap_flush_page_caches(heap);
 	}
-	if (heap->backing == BACKING_LINEAR)
+	if (heap->backing == BACKING_LINEAR) {
 		released = scavenge_index(heap, INDEX_WHOLE, bytes, cause);
+		if (released < bytes)
+			released += scavenge_index(heap, INDEX_BLOCK, bytes - released, cause);
+		most = scavenge_holes(heap, cause) << GOALLOC_PAGE_SHIFT;
+	}
 	if (released < bytes)
-		released += scavenge_index(heap, INDEX_IDLE, bytes - released, cause);
+		released += scavenge_index(heap, INDEX_IDLE, min(bytes - released, most), cause);
 	if (bytes == GOALLOC_NO_LIMIT)
 		scavenge_tables(heap);
 	atomic64_inc(&heap->scav_count[cause]);
@@ -353,6 +515,21 @@ u64 scavenge(struct goalloc_heap *heap, u64 bytes, enum goalloc_scavenge_cause c
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(scavenge);
+
+/**
+ * scavenge_blocks - gives blocks back in which nothing is in use
+ * @heap: the heap
+ *
+ * With them their holes become addresses that can be used again. For who finds no
+ * address space left.
+ *
+ * Context: task, sleeps; no lock held but mmap_lock. Allocates no memory.
+ */
+void scavenge_blocks(struct goalloc_heap *heap)
+{
+	if (heap->backing == BACKING_LINEAR && READ_ONCE(heap->pages_holes))
+		scavenge_index(heap, INDEX_BLOCK, GOALLOC_NO_LIMIT, SCAVENGE_LIMIT);
+}
 
 /* The heap stays until scavenge_put(); false if it is just being ended. RCU held. */
 static bool scavenge_get(struct goalloc_heap *heap)
@@ -438,7 +615,7 @@ u64 scavenge_all(u64 bytes, enum goalloc_scavenge_cause cause)
 GOALLOC_EXPORT_FOR_KUNIT(scavenge_all);
 
 /* The first heap from a number on; it stays until scavenge_put(). */
-static struct goalloc_heap *scavenge_from(u32 id)
+static struct goalloc_heap *scavenge_from(u64 id)
 {
 	struct goalloc_heap *heap, *next = NULL;
 
@@ -463,7 +640,7 @@ static void scavenge_reserves(void)
 {
 	static unsigned long next;
 	struct goalloc_heap *heap;
-	u32 id = 0;
+	u64 id = 0;
 
 	if (time_before(jiffies, READ_ONCE(next)))
 		return;
@@ -476,6 +653,12 @@ static void scavenge_reserves(void)
 		scavenge_put(heap);
 		cond_resched();
 	}
+}
+
+/* Do CPUs keep something that would be idle otherwise: spans, or pages? */
+static bool scavenge_has_reserves(struct goalloc_heap *heap)
+{
+	return READ_ONCE(heap->large_kept) || scavenge_retains(heap);
 }
 
 /**
@@ -496,7 +679,7 @@ void scavenge_make_room(struct goalloc_heap *heap, u64 bytes)
 	if (goal != GOALLOC_NO_LIMIT && held + bytes > goal)
 		over = held + bytes - goal;
 	most = max_t(u64, 2 * bytes, SCAVENGE_LIMIT_MOST);
-	if (over && !READ_ONCE(heap->pages_idle) && scavenge_retains(heap))
+	if (over && !READ_ONCE(heap->pages_idle) && scavenge_has_reserves(heap))
 		mheap_flush_page_caches(heap);
 	if (over && READ_ONCE(heap->pages_idle)) {
 		released = scavenge(heap, clamp_t(u64, over, SCAVENGE_LIMIT_BYTES, most),
@@ -504,7 +687,11 @@ void scavenge_make_room(struct goalloc_heap *heap, u64 bytes)
 		if (over > released)
 			scavenge_kick(1);
 	}
-	if (scavenge_all_over(bytes) && percpu_counter_compare(&goalloc_idle, 0) > 0) {
+	if (!scavenge_all_over(bytes))
+		return;
+	if (percpu_counter_compare(&goalloc_idle, 0) <= 0)
+		scavenge_reserves();
+	if (percpu_counter_compare(&goalloc_idle, 0) > 0) {
 		scavenge_all(max_t(u64, bytes, SCAVENGE_LIMIT_BYTES), SCAVENGE_LIMIT);
 		scavenge_kick(1);
 	}
@@ -522,6 +709,8 @@ void scavenge_to_limit(struct goalloc_heap *heap)
 {
 	u64 goal = scavenge_goal(READ_ONCE(heap->limit)), held = mheap_held(heap);
 
+	if (held > goal && scavenge_has_reserves(heap))
+		mheap_flush_page_caches(heap);
 	if (held > goal && READ_ONCE(heap->pages_idle))
 		scavenge(heap, max_t(u64, held - goal, SCAVENGE_LIMIT_BYTES), SCAVENGE_LIMIT);
 }
@@ -541,7 +730,8 @@ void scavenge_tell(struct goalloc_heap *heap)
 	if (wq_has_sleeper(&heap->limit_wait) && held >= limit)
 		wake_up_interruptible_poll(&heap->limit_wait, EPOLLPRI);
 	/* Who may not sleep has not given anything back before. */
-	if (held > scavenge_goal(limit) && READ_ONCE(heap->pages_idle))
+	if (held > scavenge_goal(limit) &&
+	    (READ_ONCE(heap->pages_idle) || scavenge_has_reserves(heap)))
 		scavenge_kick(1);
 }
 
@@ -557,7 +747,7 @@ void scavenge_kick(unsigned long delay)
 {
 	struct workqueue_struct *wq = READ_ONCE(goalloc_wq);
 
-	if (wq && READ_ONCE(goalloc_scavenge_percent))
+	if (wq && scavenge_percent())
 		queue_delayed_work(wq, &goalloc_bgscavenge, delay);
 }
 
@@ -595,9 +785,16 @@ static bool scavenge_has_cached(struct goalloc_heap *heap)
 	return false;
 }
 
+/* Did the background begin to look for spans to close, and not end? */
+static bool bgscavenge_is_thinning(const struct goalloc_heap *heap)
+{
+	return heap->thin_class && heap->thin_class < GOALLOC_ALL_CENTRALS;
+}
+
 static bool scavenge_wanted(struct goalloc_heap *heap)
 {
-	return scavenge_excess(heap) || scavenge_has_tables(heap) ||
+	return scavenge_excess(heap) || scavenge_has_tables(heap) || heap->thin_looks ||
+	       bgscavenge_is_thinning(heap) || READ_ONCE(heap->large_kept) ||
 	       (scavenge_retains(heap) && scavenge_has_cached(heap));
 }
 
@@ -635,12 +832,127 @@ static struct goalloc_heap *scavenge_next(bool *waiting)
 	return next;
 }
 
+/*
+ * A second later: which classes were not in use since the last time? While the
+ * background goes through them there are only fewer.
+ */
+static void bgscavenge_begin_thin(struct goalloc_heap *heap)
+{
+	struct mcentral *central = READ_ONCE(heap->central);
+	bool begun = bgscavenge_is_thinning(heap);
+	u32 i, refills;
+
+	if ((!heap->thin_looks && !begun) || !central)
+		return;
+	for (i = 2; i < GOALLOC_ALL_CENTRALS; i++) {
+		refills = READ_ONCE(central[i].refills);
+		central[i].quiet = central[i].seen == refills && (central[i].quiet || !begun);
+		central[i].seen = refills;
+	}
+	if (begun)
+		return;
+	heap->thin_looks--;
+	/*
+	 * Of a closed span all pages are in use: where there is a bound to that, who
+	 * frees objects and makes others of their size would meet it early.
+	 */
+	if (READ_ONCE(heap->max) != GOALLOC_NO_LIMIT ||
+	    READ_ONCE(goalloc_max) != GOALLOC_NO_LIMIT)
+		return;
+	heap->thin_list = 0;
+	heap->thin_class = 2;
+}
+
+/*
+ * What was idle all the while since the last turn but one, a second or more, is
+ * not wanted soon.
+ */
+static void bgscavenge_look(struct goalloc_heap *heap)
+{
+	unsigned long flags;
+
+	if (time_before(jiffies, READ_ONCE(heap->idle_since) + HZ))
+		return;
+	flags = mheap_lock(heap);
+	WRITE_ONCE(heap->idle_before, heap->idle_low);
+	WRITE_ONCE(heap->idle_low, heap->pages_idle);
+	heap->idle_since = jiffies;
+	mheap_unlock(heap, flags);
+	large_cache_settle(heap);
+	bgscavenge_begin_thin(heap);
+}
+
+static bool thin_is_quiet(const struct mcentral *c)
+{
+	return c->quiet && READ_ONCE(c->refills) == c->seen;
+}
+
+/* The next list of the class: its bands, and the full spans if some are closed. */
+static void thin_next_list(struct goalloc_heap *heap, const struct mcentral *c)
+{
+	u32 band = heap->thin_list++;
+
+	if (band < MCENTRAL_BANDS)
+		heap->thin_left = READ_ONCE(c->npartial[band]);
+	else
+		heap->thin_left = READ_ONCE(c->nclosed) ? READ_ONCE(c->nfull) : 0;
+}
+
+/* A few spans of the list that is gone through. */
+static void thin_some(struct goalloc_heap *heap, struct mcentral *c)
+{
+	u32 band = heap->thin_list - 1;
+
+	if (!thin_is_quiet(c))
+		heap->thin_left = 0;
+	else if (band < MCENTRAL_BANDS)
+		mcentral_close_some(c, band, &heap->thin_left);
+	else
+		mcentral_thin_some(c, &heap->thin_left);
+}
+
+/*
+ * Closes spans, and gives back those in reserve, class by class, until its time is
+ * over; the next turn goes on there. Returns true if there is more to do.
+ */
+static bool bgscavenge_thin(struct goalloc_heap *heap, u64 begin)
+{
+	struct mcentral *central = READ_ONCE(heap->central);
+
+	for (; heap->thin_class < GOALLOC_ALL_CENTRALS; heap->thin_class++) {
+		struct mcentral *c = &central[heap->thin_class];
+
+		if (!heap->thin_list) {
+			if (!thin_is_quiet(c))
+				continue;
+			mcentral_release_spares(c);
+			if (c->elemsize * SCAVENGE_THIN_SLOTS < PAGE_SIZE)
+				continue;
+			thin_next_list(heap, c);
+		}
+		for (;;) {
+			while (heap->thin_left) {
+				thin_some(heap, c);
+				if (ktime_get_ns() - begin >= SCAVENGE_WORK_NS)
+					return true;
+				cond_resched();
+			}
+			if (heap->thin_list > MCENTRAL_BANDS)
+				break;
+			thin_next_list(heap, c);
+		}
+		heap->thin_list = 0;
+	}
+	return false;
+}
+
 /* A heap's turn. Returns false if it had nothing to give, or others hold on to it. */
 static bool bgscavenge_heap(struct goalloc_heap *heap, u64 begin)
 {
 	u64 excess, refills = READ_ONCE(heap->refills);
 	bool any = false;
 
+	bgscavenge_look(heap);
 	/* Pages that were set aside and nobody has come for since the last turn. */
 	if (!scavenge_excess(heap) && scavenge_retains(heap) && refills == heap->bg_refills)
 		mheap_flush_page_caches(heap);
@@ -649,12 +961,17 @@ static bool bgscavenge_heap(struct goalloc_heap *heap, u64 begin)
 		if (!scavenge(heap, min_t(u64, excess, SCAVENGE_QUANTUM), SCAVENGE_BACKGROUND))
 			break;
 		any = true;
+		if (heap->backing == BACKING_LINEAR)
+			heap->thin_looks = SCAVENGE_THIN_LOOKS;
 		if (ktime_get_ns() - begin >= SCAVENGE_WORK_NS)
 			return true;
 		cond_resched();
 	}
+	if (bgscavenge_is_thinning(heap) && bgscavenge_thin(heap, begin))
+		return true;
 	if (scavenge_has_tables(heap))
-		any |= mheap_release_tables(heap, scavenge_keep_pages(heap), 0);
+		any |= mheap_release_tables_until(heap, scavenge_keep_pages(heap), 0,
+						  begin + SCAVENGE_WORK_NS);
 	return any;
 }
 
@@ -674,7 +991,7 @@ static void bgscavenge_again(unsigned long delay)
  */
 static void bgscavenge(struct work_struct *work)
 {
-	unsigned int percent = min(READ_ONCE(goalloc_scavenge_percent), 100U);
+	unsigned int percent = min(scavenge_percent(), 100U);
 	struct goalloc_heap *heap;
 	bool waiting = false;
 	u64 begin, took;

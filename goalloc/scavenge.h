@@ -15,9 +15,14 @@
  *			nearer than 5 %
  *	reclaim		the system is short of memory: the kernel's shrinkers are asked
  *
- * The unit is a page on a sparse heap, a heap page if that is larger, and a block
- * on a linear one. Which chunks have any is known (struct goalloc_heap, index), so
- * that nothing is searched in vain.
+ * The unit is a page, or a heap page if that is larger. On a linear heap blocks
+ * with nothing in use go first, and when there are none pages of blocks that are in
+ * use in part. These leave holes (pallocbits.h), whose addresses are of no use until
+ * the whole block has gone, so the background does not make one of a page that may
+ * soon be wanted. At last, and only in the background, spans in which few objects
+ * live are closed, and what is behind none of them goes back (mspan.h). Which
+ * chunks have any idle pages is known (struct goalloc_heap, index), so that nothing
+ * is searched in vain.
  */
 #ifndef GOALLOC_SCAVENGE_H
 #define GOALLOC_SCAVENGE_H
@@ -31,6 +36,7 @@ void scavenge_module_exit(void);
 
 u64 scavenge(struct goalloc_heap *heap, u64 bytes, enum goalloc_scavenge_cause cause);
 u64 scavenge_all(u64 bytes, enum goalloc_scavenge_cause cause);
+void scavenge_blocks(struct goalloc_heap *heap);
 void scavenge_make_room(struct goalloc_heap *heap, u64 bytes);
 void scavenge_to_limit(struct goalloc_heap *heap);
 void scavenge_tell(struct goalloc_heap *heap);
