@@ -248,11 +248,11 @@ static __poll_t goalloc_fops_poll(struct file *file, poll_table *wait)
 static void goalloc_fops_show_fdinfo(struct seq_file *m, struct file *file)
 {
 	struct goalloc_heap *heap = file->private_data;
-	struct goalloc_memstats *ms = kzalloc(sizeof(*ms), GFP_KERNEL);
+	struct goalloc_memstats *ms = kzalloc(sizeof(*ms), GFP_KERNEL | __GFP_NOWARN);
 	char name[GOALLOC_NAME_MAX];
 
 	mheap_get_name(heap, name);
-	seq_printf(m, "heap-id:\t%u\n", heap->id);
+	seq_printf(m, "heap-id:\t%llu\n", heap->id);
 	seq_printf(m, "heap-name:\t%s\n", name);
 	if (ms) {
 		readmemstats(heap, ms);

@@ -11,8 +11,8 @@
  * A position in a long table is an address, never a pointer: between two
  * reads of an open file nothing is held on to. debugfs keeps the heap alive
  * during a read or write, and answers EIO when it has gone. It does so by
- * waiting for those who do in goalloc_debugfs_remove(), which is called under
- * goalloc_heaps_mutex, hence no file here takes that.
+ * waiting for those who do in goalloc_debugfs_remove(), which is called without
+ * a lock, and before the heap's end takes one for good.
  *
  * Addresses shown are heap addresses. Kernel pointers stay in the kernel.
  *
@@ -59,7 +59,7 @@ static u64 field_value(const struct goalloc_memstats *ms, const struct mstats_fi
  */
 struct goalloc_memstats *debugfs_books(struct goalloc_heap *heap)
 {
-	struct goalloc_memstats *ms = kzalloc(sizeof(*ms), GFP_KERNEL);
+	struct goalloc_memstats *ms = kzalloc(sizeof(*ms), GFP_KERNEL | __GFP_NOWARN);
 
 	if (ms)
 		readmemstats(heap, ms);
@@ -369,17 +369,15 @@ static void add_files(struct goalloc_heap *heap, const struct debugfs_file *f)
  * Failure is not reported, as debugfs would have it: nothing depends on files
  * in it.
  *
- * Context: Task. Sleeps. The caller holds goalloc_heaps_mutex.
+ * Context: Task. Sleeps. No lock held: it allocates in the caller's name.
  */
 void goalloc_debugfs_add(struct goalloc_heap *heap)
 {
 	struct dentry *memstats;
-	char id[11];
+	char id[21];
 	unsigned int i;
 
-	lockdep_assert_held(&goalloc_heaps_mutex);
-
-	snprintf(id, sizeof(id), "%u", heap->id);
+	snprintf(id, sizeof(id), "%llu", heap->id);
 	heap->debugfs = debugfs_create_dir(id, debugfs_heaps);
 	add_files(heap, heap_files);
 	add_files(heap, debugfs_class_files);

@@ -56,23 +56,30 @@ static int exact_classes_show(struct seq_file *m, void *v)
 	for (spc = GOALLOC_NUM_CENTRALS; spc < GOALLOC_ALL_CENTRALS; spc++) {
 		const struct goalloc_class *cls;
 		struct goalloc_class copy;
-		struct mcentral c;
+		u32 elemsize, bytes, nelems;
 		unsigned long flags;
 		u64 mallocs, frees;
+		bool noscan;
 
 		flags = mheap_lock(heap);
 		cls = mheap_class(heap, spc - GOALLOC_NUM_CENTRALS);
 		if (cls) {
+			const struct mcentral *c = &heap->central[spc];
+
+			/* The rest of it is under a lock of its own. */
+			elemsize = c->elemsize;
+			bytes = c->npages << GOALLOC_PAGE_SHIFT;
+			nelems = c->nelems;
+			noscan = c->noscan;
 			copy = *cls;
-			c = heap->central[spc];
 			class_counts(heap, spc, &mallocs, &frees);
 		}
 		mheap_unlock(heap, flags);
 		if (!cls)
 			continue;
 		seq_printf(m, "%9u %11u %9u %10u %5u %6s %12llu %12llu %12llu ", spc, copy.size,
-			   c.elemsize, c.npages << GOALLOC_PAGE_SHIFT, c.nelems,
-			   c.noscan ? "yes" : "no", mallocs, frees, mallocs - frees);
+			   elemsize, bytes, nelems, noscan ? "yes" : "no", mallocs, frees,
+			   mallocs - frees);
 		seq_escape(m, copy.name, "\n\\");
 		seq_putc(m, '\n');
 	}
@@ -122,7 +129,7 @@ static void mcache_show_class(struct seq_file *m, int cpu, int ctx,
 		seq_printf(m, "%#16llx %5u %5u", addr, slots, live);
 	else
 		seq_printf(m, "%16s %5u %5u", "-", 0, 0);
-	seq_printf(m, " %12llu %12llu\n", nmalloc, nfree);
+	seq_printf(m, " %12llu %12llu %5u\n", nmalloc, nfree, READ_ONCE(a->nmore));
 }
 
 /* A position is 1 + the CPU's number; an mcache lives as long as its heap. */
@@ -152,7 +159,7 @@ static int mcache_seq_show(struct seq_file *m, void *v)
 	int cpu, ctx, spc;
 
 	if (v == SEQ_START_TOKEN) {
-		seq_puts(m, "cpu context spanclass tiny object_size             span slots  live      mallocs        frees\n");
+		seq_puts(m, "cpu context spanclass tiny object_size             span slots  live      mallocs        frees  more\n");
 		return 0;
 	}
 
@@ -185,7 +192,7 @@ static int mcentral_show(struct seq_file *m, void *v)
 	const struct mcentral *central = READ_ONCE(heap->central);
 	int spc, band;
 
-	seq_puts(m, "spanclass tiny noscan object_size    partial       full      empty        locks        1/2          0        few\n");
+	seq_puts(m, "spanclass tiny noscan object_size    partial       full      empty        locks        1/2          0        few    contended\n");
 	for (spc = 0; spc < GOALLOC_ALL_CENTRALS; spc++) {
 		const struct mcentral *c = central ? &central[spc] : &none;
 
@@ -200,7 +207,7 @@ static int mcentral_show(struct seq_file *m, void *v)
 			   READ_ONCE(c->nempty), READ_ONCE(c->locks));
 		for (band = 0; band < MCENTRAL_BANDS; band++)
 			seq_printf(m, " %10u", READ_ONCE(c->npartial[band]));
-		seq_putc(m, '\n');
+		seq_printf(m, " %12llu\n", READ_ONCE(c->contended));
 	}
 	return 0;
 }

@@ -213,7 +213,7 @@ DEFINE_TABLE(spans);
 
 /*
  * Whether memory is behind a page. The bit of an idle page says so; for a page
- * in use it has no meaning. A page in use of a sparse heap may be touched and
+ * in use of a sparse heap it has no meaning. Such a one may be touched and
  * released while this looks, so nothing is done with its entry but to see if
  * there is one.
  */
@@ -222,14 +222,19 @@ static bool page_backed(struct goalloc_heap *heap, const struct palloc_chunk *ch
 	u32 i = goalloc_chunk_page(addr);
 	bool backed;
 
-	if (!palloc_bits_test(&chunk->data.alloc, i))
+	if (!palloc_bits_test(&chunk->data.alloc, i) || heap->backing == BACKING_LINEAR)
 		return !palloc_bits_test(&chunk->data.scavenged, i);
-	if (heap->backing == BACKING_LINEAR)
-		return true;
 	rcu_read_lock();
 	backed = sparse_is_backed(heap, addr);
 	rcu_read_unlock();
 	return backed;
+}
+
+/* Holes are idle. */
+static bool page_inuse(struct goalloc_heap *heap, const struct palloc_chunk *chunk, u32 i)
+{
+	return palloc_bits_test(&chunk->data.alloc, i) &&
+	       (heap->backing == BACKING_SPARSE || !palloc_bits_test(&chunk->data.scavenged, i));
 }
 
 /* The run of like pages that begins at an address; it ends with its chunk. */
@@ -241,14 +246,14 @@ static bool pages_take(struct table_iter *it, u64 addr)
 	if (!chunk_copy(it->heap, addr, &chunk))
 		return false;
 	it->index = goalloc_page_index(addr);
-	it->run.inuse = palloc_bits_test(&chunk.data.alloc, i);
+	it->run.inuse = page_inuse(it->heap, &chunk, i);
 	it->run.backed = page_backed(it->heap, &chunk, addr);
 	it->run.npages = 0;
 	do {
 		it->run.npages++;
 		addr += GOALLOC_PAGE_SIZE;
 	} while (++i < PALLOC_CHUNK_PAGES &&
-		 palloc_bits_test(&chunk.data.alloc, i) == it->run.inuse &&
+		 page_inuse(it->heap, &chunk, i) == it->run.inuse &&
 		 page_backed(it->heap, &chunk, addr) == it->run.backed);
 	it->next = it->index + it->run.npages;
 	return true;
@@ -296,6 +301,8 @@ static bool arenas_take(struct table_iter *it, u64 addr)
 		if (!chunk_copy(it->heap, addr, &chunk))
 			continue;
 		inuse = palloc_bits_popcount(&chunk.data.alloc, 0, PALLOC_CHUNK_PAGES);
+		if (it->heap->backing == BACKING_LINEAR)
+			inuse -= palloc_count_holes(&chunk, 0, PALLOC_CHUNK_PAGES);
 		it->arena.chunks++;
 		it->arena.inuse += inuse;
 		it->arena.free += PALLOC_CHUNK_PAGES - inuse;
@@ -321,6 +328,8 @@ static bool arenas_find(struct table_iter *it, u64 index)
 			it->next = index + 1;
 			return true;
 		}
+		if (fatal_signal_pending(current))
+			break;
 		cond_resched();
 	}
 	return false;
@@ -363,6 +372,8 @@ static bool pagealloc_find(struct table_iter *it, u64 index)
 			it->next = index + 1;
 			return true;
 		}
+		if (fatal_signal_pending(current))
+			break;
 		cond_resched();
 	}
 	return false;
@@ -380,6 +391,8 @@ static void pagealloc_show_level(struct seq_file *m, struct pagealloc *p, u32 le
 			rcu_read_lock();
 			most = max(most, pallocsum_max(pagealloc_level_summary(p, level, i)));
 			rcu_read_unlock();
+			if (fatal_signal_pending(current))
+				break;
 			cond_resched();
 		}
 	}
@@ -394,14 +407,16 @@ static u64 pages_cached(struct goalloc_heap *heap)
 	int cpu;
 
 	for_each_possible_cpu(cpu)
-		n += hweight64(READ_ONCE(per_cpu_ptr(heap->mcache, cpu)->pages.set.pages));
+		/* A guess. */
+		n += hweight64(data_race(READ_ONCE(per_cpu_ptr(heap->mcache,
+							       cpu)->pages.set.pages)));
 	return n;
 }
 
 static void pagealloc_show_head(struct seq_file *m, struct goalloc_heap *heap)
 {
 	struct pagealloc *p = &heap->pages;
-	u64 start, end, search_addr, refused, pages[4], locks, gaps;
+	u64 start, end, search_addr, refused, pages[5], locks, contended, gaps;
 	unsigned long flags;
 	u32 level;
 
@@ -415,7 +430,9 @@ static void pagealloc_show_head(struct seq_file *m, struct goalloc_heap *heap)
 	smp_rmb();	/* as in readmemstats() */
 	pages[2] = mheap_pages_released(heap);
 	pages[3] = heap->pages_idle;
+	pages[4] = heap->pages_holes;
 	locks = heap->locks;
+	contended = heap->contended;
 	gaps = heap->ngaps;
 	mheap_unlock(heap, flags);
 
@@ -429,9 +446,11 @@ static void pagealloc_show_head(struct seq_file *m, struct goalloc_heap *heap)
 	seq_printf(m, "node_bytes     %lld\n", (s64)atomic64_read(&p->meta_bytes));
 	seq_printf(m, "refused        %llu\n", refused);
 	seq_printf(m, "locks          %llu\n", locks);
+	seq_printf(m, "contended      %llu\n", contended);
 	seq_printf(m, "pages_givable  %llu\n", pages[3]);
 	seq_printf(m, "pages_cached   %llu\n", pages_cached(heap));
 	seq_printf(m, "gap_chunks     %llu\n", gaps);
+	seq_printf(m, "pages_holes    %llu\n", pages[4]);
 #ifdef GOALLOC_LOCK_TIMES
 	seq_printf(m, "lock_max_ns    %llu\n", READ_ONCE(heap->lock_max));
 #endif
@@ -440,13 +459,13 @@ static void pagealloc_show_head(struct seq_file *m, struct goalloc_heap *heap)
 	for (level = 0; level < PAGEALLOC_LEVELS; level++)
 		pagealloc_show_level(m, p, level, start, end);
 
-	seq_puts(m, "\n         chunk free scavenged largest_free block_pages\n");
+	seq_puts(m, "\n         chunk free scavenged largest_free block_pages holes\n");
 }
 
 static int pagealloc_show(struct seq_file *m, void *v)
 {
 	const struct table_iter *it = v;
-	u32 free;
+	u32 free, holes = 0;
 
 	if (v == SEQ_START_TOKEN) {
 		it = m->private;
@@ -455,10 +474,12 @@ static int pagealloc_show(struct seq_file *m, void *v)
 	}
 	free = PALLOC_CHUNK_PAGES -
 	       palloc_bits_popcount(&it->chunk.data.alloc, 0, PALLOC_CHUNK_PAGES);
-	seq_printf(m, "%#14llx %4u %9u %12u %5u,%5u\n", goalloc_chunk_base(it->index), free,
+	if (it->heap->backing == BACKING_LINEAR)
+		holes = palloc_count_holes(&it->chunk, 0, PALLOC_CHUNK_PAGES);
+	seq_printf(m, "%#14llx %4u %9u %12u %5u,%5u %5u\n", goalloc_chunk_base(it->index), free,
 		   palloc_scavenged_count(&it->chunk, 0, PALLOC_CHUNK_PAGES),
 		   pallocsum_max(palloc_summarize(&it->chunk)),
-		   it->chunk.block_pages[0], it->chunk.block_pages[1]);
+		   it->chunk.block_pages[0], it->chunk.block_pages[1], holes);
 	return 0;
 }
 
@@ -479,7 +500,7 @@ static int scavenger_show(struct seq_file *m, void *v)
 {
 	struct goalloc_heap *heap = m->private;
 	u64 limit = READ_ONCE(heap->limit), all = READ_ONCE(goalloc_limit);
-	u64 idle, givable, search_addr;
+	u64 idle, givable, holes, search_addr;
 	unsigned long flags;
 	int i;
 
@@ -488,6 +509,7 @@ static int scavenger_show(struct seq_file *m, void *v)
 	smp_rmb();	/* as in readmemstats() */
 	idle -= mheap_pages_released(heap);
 	givable = heap->pages_idle;
+	holes = heap->pages_holes;
 	search_addr = mheap_find_chunk(heap, INDEX_IDLE, GOALLOC_HEAP_END);
 	if (search_addr)
 		search_addr += PALLOC_CHUNK_SIZE;
@@ -505,6 +527,8 @@ static int scavenger_show(struct seq_file *m, void *v)
 	seq_printf(m, "all_goal      %llu\n", scavenge_goal(all));
 	seq_printf(m, "all_held      %lld\n", percpu_counter_sum_positive(&goalloc_held));
 	seq_printf(m, "background_ns %llu\n", scavenge_background_ns());
+	seq_printf(m, "holes         %llu\n", holes << GOALLOC_PAGE_SHIFT);
+	seq_printf(m, "closed        %lld\n", (s64)atomic64_read(&heap->thin_bytes));
 
 	seq_puts(m, "\ncause             count            bytes\n");
 	for (i = 0; i < SCAVENGE_CAUSES; i++)

@@ -202,6 +202,9 @@ static int goalloc_batch_make(struct goalloc_ucmd *ucmd, const u64 *sizes, u64 *
 	u32 i;
 
 	for (i = 0; i < n; i++) {
+		/* One alone may take long: see mheap_grow(). */
+		if (i && fatal_signal_pending(current))
+			break;
 		err = mallocgc(ucmd->heap, sizes[i], 0, cmd->flags, GOALLOC_FILE_GFP, &addr,
 			       &usable);
 		if (err)
@@ -228,7 +231,8 @@ static int goalloc_ioctl_alloc_batch(struct goalloc_ucmd *ucmd)
 	err = goalloc_batch_check(cmd, true) ?: goalloc_batch_begin(ucmd);
 	if (err)
 		return err;
-	ucmd->made = kmalloc_array(cmd->count, sizeof(*ucmd->made), GFP_KERNEL);
+	ucmd->made = kmalloc_array(cmd->count, sizeof(*ucmd->made),
+				   GFP_KERNEL | __GFP_NOWARN);
 	if (!ucmd->made)
 		return -ENOMEM;
 	while (!err && goalloc_batch_go_on(cmd)) {
@@ -266,6 +270,7 @@ static int goalloc_ioctl_free_batch(struct goalloc_ucmd *ucmd)
 {
 	struct goalloc_batch *cmd = ucmd->cmd;
 	u64 addrs[GOALLOC_BATCH_BLOCK];
+	u32 freed;
 	int err;
 
 	err = goalloc_batch_check(cmd, false) ?: goalloc_batch_begin(ucmd);
@@ -276,10 +281,17 @@ static int goalloc_ioctl_free_batch(struct goalloc_ucmd *ucmd)
 
 		if (!n)
 			err = -EFAULT;
-		for (i = 0; i < n; i++, cmd->done++) {
+		for (i = 0; i < n; i += freed, cmd->done += freed) {
+			freed = mallocgc_free_bulk(ucmd->heap, n - i, addrs + i);
+			if (freed)
+				continue;
+			/* A large one is taken out of every mapping, which may take long. */
+			if (cmd->done && fatal_signal_pending(current))
+				break;
 			err = mallocgc_free(ucmd->heap, addrs[i]);
 			if (err)
 				break;
+			freed = 1;
 		}
 	}
 	return cmd->done ? 0 : err;
@@ -464,7 +476,7 @@ long goalloc_fops_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	if (user_size > GOALLOC_STRUCT_MAX)
 		return -E2BIG;
 
-	ucmd.cmd = op->large ? kmalloc(op->size, GFP_KERNEL) : &buffer;
+	ucmd.cmd = op->large ? kmalloc(op->size, GFP_KERNEL | __GFP_NOWARN) : &buffer;
 	if (!ucmd.cmd)
 		return -ENOMEM;
 	err = goalloc_ioctl_run(op, &ucmd, user_size);

@@ -15,6 +15,7 @@
 #include "chardev.h"
 #include "debugfs.h"
 #include "fixalloc.h"
+#include "malloc.h"
 #include "mheap.h"
 #include "pagealloc.h"
 #include "scavenge.h"
@@ -117,6 +118,7 @@ static int __init goalloc_init(void)
 {
 	int ret;
 
+	malloc_module_init();
 	ret = fixalloc_module_init();
 	if (ret)
 		return ret;

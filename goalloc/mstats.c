@@ -5,7 +5,8 @@
  * Slots are counted where they are taken and freed, in the mcache of the CPU
  * and context that does it, without a locked instruction. Reading adds up the
  * mcaches while others go on: the sum is exact when nobody allocates or frees.
- * Frees are read before mallocs, so that live objects are never negative.
+ * Frees are read before mallocs, so that live objects are never negative; but a second
+ * free that is told late (see mspan.h) is counted until then, and left out here.
  */
 #include <linux/build_bug.h>
 #include <linux/percpu.h>
@@ -122,6 +123,7 @@ void readmemstats(struct goalloc_heap *heap, struct goalloc_memstats *ms)
 		struct goalloc_by_size *b = &ms->by_size[i];
 
 		b->object_size = goalloc_class_to_size[i];
+		b->frees = min(b->frees, b->mallocs);
 		ms->mallocs += b->mallocs;
 		ms->frees += b->frees;
 		ms->total_alloc += b->mallocs * b->object_size;
@@ -157,6 +159,7 @@ void readmemstats(struct goalloc_heap *heap, struct goalloc_memstats *ms)
 	nodes = atomic64_read(&heap->pages.meta_bytes);
 	mheap_unlock(heap, flags);
 
+	ms->frees = min(ms->frees, ms->mallocs);
 	ms->heap_objects = ms->mallocs - ms->frees;
 	ms->alloc = ms->heap_alloc;
 	ms->heap_inuse = inuse << GOALLOC_PAGE_SHIFT;
@@ -171,7 +174,7 @@ void readmemstats(struct goalloc_heap *heap, struct goalloc_memstats *ms)
 	ms->gc_sys = atomic64_read(&heap->gc_bytes) + nodes;
 	ms->other_sys = atomic64_read(&heap->other_bytes);
 	if (heap == goalloc_kernel_heap)
-		ms->other_sys += goalloc_spanmap.nleaves * sizeof(*goalloc_spanmap.leaves) +
+		ms->other_sys += goalloc_spanmap.nleaves * sizeof(goalloc_spanmap.leaves->at[0]) +
 				 atomic64_read(&goalloc_spanmap.bytes);
 	ms->sys = ms->heap_sys + ms->mspan_sys + ms->mcache_sys + ms->gc_sys + ms->other_sys;
 	/* No collector plans a next cycle yet; cycles are begun by request. */
