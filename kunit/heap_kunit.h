@@ -9,11 +9,16 @@
 
 #include <kunit/test.h>
 #include <linux/bitmap.h>
+#include <linux/cpumask.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/smp.h>
 #include <linux/workqueue.h>
 
 #include "../goalloc/backing.h"
+#include "../goalloc/checkers.h"
 #include "../goalloc/compat.h"
+#include "../goalloc/malloc.h"
 #include "../goalloc/mcache.h"
 #include "../goalloc/mheap.h"
 #include "../goalloc/mspan.h"
@@ -31,6 +36,15 @@ static inline void heap_kunit_destroy(void *heap)
 	mheap_destroy(heap, true);
 }
 
+/*
+ * For a suite's init: a case stays on its CPU, so that what it frees is where it allocates
+ * next, whoever else wants the CPU.
+ */
+static inline int heap_kunit_stay(struct kunit *test)
+{
+	return set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
+}
+
 /* A heap that ends with the test, or with heap_kunit_end(). */
 static inline struct goalloc_heap *heap_kunit_create(struct kunit *test,
 						     enum goalloc_backing backing, u64 max)
@@ -46,6 +60,36 @@ static inline struct goalloc_heap *heap_kunit_create(struct kunit *test,
 static inline void heap_kunit_end(struct kunit *test, struct goalloc_heap *heap)
 {
 	kunit_release_action(test, heap_kunit_destroy, heap);
+}
+
+/*
+ * An object in a tiny block, of any size below 16 bytes, as programs get it: modules get
+ * slots for most of these sizes.
+ */
+static inline void *heap_kunit_tiny(struct goalloc_heap *heap, size_t size, gfp_t gfp)
+{
+	unsigned long addr;
+	u64 usable;
+
+	if (mallocgc(heap, size, 0, 0, gfp, &addr, &usable))
+		return NULL;
+	return checkers_made(addr, size, gfp);
+}
+
+/*
+ * A span for the test itself, in whose memory no object lives that KASAN was told of.
+ * A span knows its mcentral, which a heap makes with its first small object.
+ */
+static inline struct mspan *heap_kunit_span(struct goalloc_heap *heap, u64 npages, u64 align)
+{
+	struct mspan *s;
+
+	if (!mheap_build_central(heap, GFP_KERNEL))
+		return NULL;
+	s = mheap_alloc_span(heap, npages, align, 1, npages << GOALLOC_PAGE_SHIFT, GFP_KERNEL);
+	if (s && heap->backing == BACKING_LINEAR)
+		checkers_open(s->base, s->elemsize);
+	return s;
 }
 
 /* The same without page caches: each run is the lowest that fits. */
@@ -75,7 +119,17 @@ static inline u64 heap_kunit_faults(struct goalloc_heap *heap)
 	return n;
 }
 
-/* Kernel address of an idle or used linear page, or NULL if none is behind it. */
+/* Is the page a hole: its memory went back, and that of its block did not? */
+static inline bool heap_kunit_hole(const struct goalloc_chunk *c, u32 page)
+{
+	return test_bit(page, c->palloc.data.alloc.b) &&
+	       test_bit(page, c->palloc.data.scavenged.b);
+}
+
+/*
+ * Kernel address of an idle or used linear page, or NULL if none is behind it. That
+ * of a hole is somebody else's.
+ */
 static inline void *heap_kunit_linear_page(const struct goalloc_chunk *c, u32 page)
 {
 	u32 block = c->palloc.block_pages[page / PALLOC_HALF_PAGES];
@@ -103,7 +157,12 @@ struct heap_kunit_found {
 	u64 strange;			/* bits are not what the spans say */
 	u64 gaps;			/* chunks that are not there */
 	u64 idle;			/* can be given back */
+	u64 whole;			/* and is in blocks with nothing in use */
 	u64 idle_bad;			/* chunks that say otherwise */
+	u64 holes;
+	u64 holes_bad;			/* not in a block, or all of one */
+	u64 thin;			/* bytes of closed spans that went back */
+	u64 thin_bad;			/* slots that live there */
 	u64 lookups_bad;
 	u64 scavenged_bad;
 	u64 places_bad;
@@ -118,6 +177,39 @@ static inline struct mspan *heap_kunit_span_of(struct goalloc_heap *heap, u64 ad
 	s = heap->backing == BACKING_SPARSE ? span_of_heap(heap, addr) : span_of(addr);
 	rcu_read_unlock();
 	return s;
+}
+
+/* The blocks of a chunk, @spans with those of its pages that spans have. */
+static inline void heap_kunit_look_at_blocks(struct goalloc_chunk *c, const unsigned long *spans,
+					     struct heap_kunit_found *f)
+{
+	u32 p, i, block, whole = 0;
+	u8 indexed = 0;
+
+	for (p = 0; p < PALLOC_CHUNK_PAGES; p += block) {
+		u32 holes = 0;
+
+		block = c->palloc.block_pages[p / PALLOC_HALF_PAGES] ?: PALLOC_HALF_PAGES;
+		for (i = p; i < p + block; i++)
+			holes += heap_kunit_hole(c, i);
+		f->holes += holes;
+		if (!heap_kunit_linear_page(c, p)) {
+			f->holes_bad += holes;
+			continue;
+		}
+		f->holes_bad += holes == block;
+		f->holes_bad += holes && !granule_is_split(c->granule[p / GOALLOC_GRANULE_PAGES]);
+		f->backed += (u64)(block - holes) << GOALLOC_PAGE_SHIFT;
+		if (find_next_bit(spans, PALLOC_CHUNK_PAGES, p) < p + block)
+			continue;
+		whole += block - holes;
+		indexed |= BIT(INDEX_BLOCK);
+		if (block == PALLOC_HALF_PAGES)
+			indexed |= BIT(INDEX_WHOLE);
+	}
+	f->whole += whole;
+	f->idle_bad += whole != c->idle_whole ||
+		       indexed != (c->indexed & (BIT(INDEX_BLOCK) | BIT(INDEX_WHOLE)));
 }
 
 static inline void heap_kunit_look_at_chunk(struct goalloc_heap *heap, u64 base,
@@ -144,7 +236,10 @@ static inline void heap_kunit_look_at_chunk(struct goalloc_heap *heap, u64 base,
 			f->doubly++;
 		bitmap_set(spans, p, (to - from) >> GOALLOC_PAGE_SHIFT);
 	}
-	f->strange += !bitmap_equal(spans, c->palloc.data.alloc.b, PALLOC_CHUNK_PAGES);
+	for (p = 0; p < PALLOC_CHUNK_PAGES; p++)
+		f->strange += test_bit(p, spans) !=
+			      (test_bit(p, c->palloc.data.alloc.b) &&
+			       !(heap->backing == BACKING_LINEAR && heap_kunit_hole(c, p)));
 	f->inuse += bitmap_weight(spans, PALLOC_CHUNK_PAGES);
 
 	for_each_clear_bit(p, spans, PALLOC_CHUNK_PAGES) {
@@ -158,17 +253,21 @@ static inline void heap_kunit_look_at_chunk(struct goalloc_heap *heap, u64 base,
 			f->lookups_bad += !!heap_kunit_span_of(heap, addr);
 		} else {
 			page = heap_kunit_linear_page(c, p);
-			if (page)
-				f->lookups_bad +=
-					!!heap_kunit_span_of(heap, (unsigned long)page);
+			s = page ? heap_kunit_span_of(heap, (unsigned long)page) : NULL;
+			if (heap_kunit_hole(c, p)) {
+				/* Others may have it, or this heap elsewhere. */
+				f->lookups_bad += s && s->heap == heap &&
+						  addr - s->start_addr < mspan_bytes(s);
+				page = NULL;
+			} else {
+				f->lookups_bad += !!s;
+			}
 		}
 		f->scavenged_bad += scavenged == !!page;
 	}
 
 	for (p = 0; p < PALLOC_CHUNK_PAGES; p += unit) {
-		unit = c->palloc.block_pages[p / PALLOC_HALF_PAGES] ?: PALLOC_HALF_PAGES;
-		if (heap->backing == BACKING_SPARSE)
-			unit = SPARSE_UNIT_PAGES;
+		unit = SPARSE_UNIT_PAGES;
 		if (find_next_bit(spans, PALLOC_CHUNK_PAGES, p) >= p + unit &&
 		    find_next_bit(c->palloc.data.scavenged.b, PALLOC_CHUNK_PAGES, p) >= p + unit)
 			idle += unit;
@@ -176,15 +275,21 @@ static inline void heap_kunit_look_at_chunk(struct goalloc_heap *heap, u64 base,
 	f->idle += idle;
 	f->idle_bad += idle != c->idle || !!idle != !!(c->indexed & BIT(INDEX_IDLE));
 
+	if (heap->backing == BACKING_LINEAR) {
+		heap_kunit_look_at_blocks(c, spans, f);
+		return;
+	}
 	for (p = 0; c->pages && p < SPARSE_CHUNK_UNITS; p++)
 		f->backed += c->pages[p] ? SPARSE_UNIT_SIZE : 0;
-	for (p = 0; heap->backing == BACKING_LINEAR && p < PALLOC_CHUNK_PAGES;) {
-		u32 block = c->palloc.block_pages[p / PALLOC_HALF_PAGES];
+}
 
-		if (block && heap_kunit_linear_page(c, p))
-			f->backed += (u64)block << GOALLOC_PAGE_SHIFT;
-		p += block ?: PALLOC_HALF_PAGES;
-	}
+/* Has a page gone that a slot of a closed span lies in? */
+static inline bool heap_kunit_gone(const struct mspan *s, u32 slot)
+{
+	unsigned long first = mspan_slot_addr(s, slot), origin = s->base & PAGE_MASK;
+	unsigned long last = first + s->elemsize - 1;
+
+	return s->gone & GENMASK_ULL((last - origin) / PAGE_SIZE, (first - origin) / PAGE_SIZE);
 }
 
 static inline void heap_kunit_look_at_span(struct goalloc_heap *heap, struct mspan *s,
@@ -207,13 +312,21 @@ static inline void heap_kunit_look_at_span(struct goalloc_heap *heap, struct msp
 		for (u32 p = 0; p < s->npages; p++)
 			f->runs_bad += (page + p) / PALLOC_HALF_PAGES !=
 				       page / PALLOC_HALF_PAGES ||
+				       heap_kunit_hole(c, page + p) ||
 				       heap_kunit_linear_page(c, page + p) !=
 				       (void *)s->base + p * GOALLOC_PAGE_SIZE;
 	}
 	f->places_bad += s->state != MSPAN_IN_USE || s->place == MSPAN_CACHED ||
 			 s->owner != MSPAN_NO_OWNER ||
-			 (s->place == MSPAN_FULL && mspan_has_free(s)) ||
+			 (s->place == MSPAN_FULL && mspan_has_free(s) && !mspan_is_closed(s)) ||
+			 (s->place == MSPAN_PARTIAL && mspan_is_closed(s)) ||
 			 (s->place == MSPAN_PARTIAL && !mspan_has_free(s));
+	if (mspan_is_closed(s)) {
+		f->backed -= hweight64(s->gone) * PAGE_SIZE;
+		f->thin += hweight64(s->gone) * PAGE_SIZE;
+		for (u32 i = 0; i < s->nelems; i++)
+			f->thin_bad += mspan_slot_live(s, i) && heap_kunit_gone(s, i);
+	}
 	f->span_pages += s->npages;
 	f->live[spanclass_sizeclass(s->spanclass)] += mspan_live(s);
 	f->live_bytes += mspan_live(s) * s->elemsize;
@@ -253,6 +366,11 @@ static inline void heap_kunit_check(struct kunit *test, struct goalloc_heap *hea
 	KUNIT_EXPECT_EQ(test, f->nspans, mheap_nspans(heap));
 	KUNIT_EXPECT_EQ(test, f->idle_bad, 0);
 	KUNIT_EXPECT_EQ(test, f->idle, heap->pages_idle);
+	KUNIT_EXPECT_EQ(test, f->whole, heap->pages_whole);
+	KUNIT_EXPECT_EQ(test, f->holes, heap->pages_holes);
+	KUNIT_EXPECT_EQ(test, f->holes_bad, 0);
+	KUNIT_EXPECT_EQ(test, f->thin, atomic64_read(&heap->thin_bytes));
+	KUNIT_EXPECT_EQ(test, f->thin_bad, 0);
 
 	KUNIT_EXPECT_EQ(test, ms->heap_inuse, f->inuse << GOALLOC_PAGE_SHIFT);
 	KUNIT_EXPECT_EQ(test, ms->heap_inuse, f->span_pages << GOALLOC_PAGE_SHIFT);

@@ -333,6 +333,13 @@ static void max_crew(struct crew *crew, u32 who)
 	kfree(obj);
 }
 
+static bool max_met(struct crew *crew)
+{
+	struct max_run *run = crew->arg;
+
+	return atomic_read(&run->refused) && atomic_read(&run->freed);
+}
+
 static void max_race(struct kunit *test, enum goalloc_backing backing)
 {
 	/* A part of a page does not count. */
@@ -343,6 +350,7 @@ static void max_race(struct kunit *test, enum goalloc_backing backing)
 	KUNIT_ASSERT_NOT_NULL(test, crew);
 	run.seed = param_seed ?: get_random_u32() | 1;
 	kunit_info(test, "param_seed=%lu\n", run.seed);
+	crew->met = max_met;
 	crew_run(test, crew, 4, 1000, max_crew, &run);
 	kunit_info(test, "%d made or refused, %d refused\n", atomic_read(&run.made),
 		   atomic_read(&run.refused));

@@ -55,14 +55,18 @@ enum kind {
 	IDLE_PAGES,	/* some pages idle; of a linear heap a small block */
 	IDLE_USED,	/* a backed block of which a page is in use */
 	IDLE_WHOLE,	/* 2 MiB; only linear heaps tell */
+	HOLES,		/* but one page a block of holes; of a sparse heap in use */
+	IDLE_HOLES,	/* but one page, which is idle; likewise */
 	KINDS,
 };
 
 static const u8 kind_index[2][KINDS] = {
 	[BACKING_LINEAR] = {
 		[EMPTY] = BIT(INDEX_EMPTY),
-		[IDLE_PAGES] = BIT(INDEX_IDLE),
-		[IDLE_WHOLE] = BIT(INDEX_IDLE) | BIT(INDEX_WHOLE),
+		[IDLE_PAGES] = BIT(INDEX_IDLE) | BIT(INDEX_BLOCK),
+		[IDLE_USED] = BIT(INDEX_IDLE),
+		[IDLE_WHOLE] = BIT(INDEX_IDLE) | BIT(INDEX_BLOCK) | BIT(INDEX_WHOLE),
+		[IDLE_HOLES] = BIT(INDEX_IDLE) | BIT(INDEX_BLOCK) | BIT(INDEX_WHOLE),
 	},
 	[BACKING_SPARSE] = {
 		[EMPTY] = BIT(INDEX_EMPTY),
@@ -74,7 +78,12 @@ static const u8 kind_index[2][KINDS] = {
 
 /* Pages that can be given back. */
 static const u32 kind_idle[2][KINDS] = {
-	[BACKING_LINEAR] = { [IDLE_PAGES] = 16, [IDLE_WHOLE] = 256 },
+	[BACKING_LINEAR] = {
+		[IDLE_PAGES] = 16,
+		[IDLE_USED] = 256 - SPARSE_UNIT_PAGES,
+		[IDLE_WHOLE] = 256,
+		[IDLE_HOLES] = SPARSE_UNIT_PAGES,
+	},
 	[BACKING_SPARSE] = {
 		[IDLE_PAGES] = 16,
 		[IDLE_USED] = 256 - SPARSE_UNIT_PAGES,
@@ -104,6 +113,7 @@ static void index_set(struct index_model *m, u32 i, enum kind kind, u32 r)
 	u64 base = goalloc_chunk_base(m->chunk[i]), half = r & 1 ? SZ_2M : 0;
 	struct goalloc_chunk *c = mheap_chunk(m->heap, base);
 	struct pagealloc *p = &m->heap->pages;
+	u32 granule = goalloc_chunk_page(base + half) / GOALLOC_GRANULE_PAGES;
 	unsigned long flags = mheap_lock(m->heap);
 	u32 page;
 
@@ -114,6 +124,7 @@ static void index_set(struct index_model *m, u32 i, enum kind kind, u32 r)
 	if (linear) {
 		pagealloc_set_block(p, base, 0);
 		pagealloc_set_block(p, base + SZ_2M, 0);
+		memset(c->granule, 0, GOALLOC_CHUNK_GRANULES * sizeof(*c->granule));
 	}
 	switch (kind) {
 	case IN_USE:
@@ -123,18 +134,38 @@ static void index_set(struct index_model *m, u32 i, enum kind kind, u32 r)
 		pagealloc_alloc_range(p, base + half, 1 + (r >> 8) % 250);
 		break;
 	case IDLE_PAGES:
-		if (linear)
+		if (linear) {
 			pagealloc_set_block(p, base + half, 16);
+			/* Something, which nobody looks at. */
+			c->granule[granule + (r >> 8) % 16] = m;
+		}
 		pagealloc_clear_scavenged(p, base + half + (r >> 8) % 16 * SZ_128K, 16);
 		break;
 	case IDLE_USED:
 	case IDLE_WHOLE:
-		if (linear)
+		if (linear) {
 			pagealloc_set_block(p, base + half, 256);
+			c->granule[granule] = m;
+		}
 		pagealloc_clear_scavenged(p, base + half, 256);
 		if (kind == IDLE_USED)
 			pagealloc_alloc_range(p, base + half + (r >> 8) % 256 *
 					      GOALLOC_PAGE_SIZE, 1);
+		break;
+	case HOLES:
+	case IDLE_HOLES:
+		pagealloc_alloc_range(p, base + half, 256);
+		if (!linear)
+			break;
+		pagealloc_set_block(p, base + half, 256);
+		c->granule[granule] = m;
+		page = (r >> 8) % (256 / SPARSE_UNIT_PAGES) * SPARSE_UNIT_PAGES;
+		pagealloc_set_scavenged(p, base + half, 256);
+		pagealloc_clear_scavenged(p, base + half + page * GOALLOC_PAGE_SIZE,
+					  SPARSE_UNIT_PAGES);
+		if (kind == IDLE_HOLES)
+			pagealloc_free(p, base + half + page * GOALLOC_PAGE_SIZE,
+				       SPARSE_UNIT_PAGES);
 		break;
 	default:
 		break;
@@ -590,6 +621,7 @@ static void tables_growth_fails(struct kunit *test)
 struct tables_work {
 	struct goalloc_heap *heap;
 	u32 ops;
+	unsigned long end;	/* as many as they can until then */
 	atomic_t left;		/* who still works */
 	atomic64_t gone, missing;
 	ulong seed;
@@ -634,7 +666,8 @@ static void tables_crew(struct crew *crew, u32 who)
 	struct rnd_state rnd;
 
 	prandom_seed_state(&rnd, w->seed + who);
-	for (u32 op = 0; who < 2 ? atomic_read(&w->left) : op < w->ops; op++) {
+	for (u32 op = 0; who < 2 ? atomic_read(&w->left) :
+	     op < w->ops && (op < 60 || time_before(jiffies, w->end)); op++) {
 		u32 r = prandom_u32_state(&rnd), i = (r >> 8) % TABLES_SPANS, n;
 
 		cond_resched();
@@ -681,7 +714,9 @@ static void tables_threads(struct kunit *test)
 	for (u32 round = 0; round < 4; round++) {
 		struct tables_work w = {
 			.heap = heap_kunit_create(test, backings[round % 2], 0),
-			.ops = 1500,
+			.ops = 600,
+			/* Others may be given more of the lock than they are. */
+			.end = jiffies + 15 * HZ,
 			.left = ATOMIC_INIT(3),
 			.seed = prandom_u32_state(&rnd),
 		};

@@ -26,7 +26,10 @@ static inline void test_heap_end(void *heap)
 	mheap_destroy(heap, true);
 }
 
-/* A kernel heap that ends with the test, its mcentrals built. */
+/*
+ * A kernel heap that ends with the test, its mcentrals built. An mcache has one
+ * span of a class, and an mcentral one that is empty.
+ */
 static inline struct goalloc_heap *test_heap(struct kunit *test)
 {
 	struct goalloc_heap *heap = mheap_create(NULL, BACKING_LINEAR);
@@ -34,6 +37,10 @@ static inline struct goalloc_heap *test_heap(struct kunit *test)
 	KUNIT_ASSERT_FALSE(test, IS_ERR(heap));
 	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, test_heap_end, heap), 0);
 	KUNIT_ASSERT_TRUE(test, mheap_build_central(heap, GFP_KERNEL));
+	for (int i = 0; i < GOALLOC_ALL_CENTRALS; i++) {
+		heap->central[i].maxcached = 1;
+		heap->central[i].maxempty = i >= 2;
+	}
 	return heap;
 }
 
@@ -48,7 +55,15 @@ static inline struct mspan *test_span(const void *obj)
 	return span_of((unsigned long)obj);
 }
 
-/* The free and the remote half of the word of a slot. */
+/* Takes the next free slot of the entry's word; 0 if there is none. */
+static inline unsigned long test_next_free(struct mcache_alloc *a)
+{
+	unsigned long v;
+
+	return next_free_fast(a, &v) ? v : 0;
+}
+
+/* Both halves of the word of a slot. */
 static inline union mspan_word test_word(const struct mspan *s, u32 slot)
 {
 	return (union mspan_word){ .both = READ_ONCE(s->words[slot / 32].both) };
@@ -198,10 +213,10 @@ static inline void test_pair_meet(struct test_pair *p, u32 round)
 		cpu_relax();
 }
 
-/* As test_pair_meet(); false once the two have had their time. */
+/* As test_pair_meet(); false once the two have had their time, but not the first time. */
 static inline bool test_pair_again(struct test_pair *p, int who, u32 round)
 {
-	if (!who && time_after(jiffies, p->end))
+	if (!who && round > 1 && time_after(jiffies, p->end))
 		WRITE_ONCE(p->stop, true);
 	test_pair_meet(p, round);
 	return !READ_ONCE(p->stop);
@@ -265,6 +280,9 @@ static inline void test_books(struct kunit *test, struct goalloc_heap *heap, u64
 	for (u64 next = GOALLOC_HEAP_BASE; (s = mheap_next_span(heap, &next));) {
 		pages += s->npages;
 		nspans++;
+		/* In no class of the table. */
+		if (spanclass_is_exact(s->spanclass))
+			continue;
 		/* A block that an mcache holds is taken, and counts when in use. */
 		for (i = 0; i < s->nelems; i++)
 			slots[spanclass_sizeclass(s->spanclass)] += mspan_slot_live(s, i) &&
