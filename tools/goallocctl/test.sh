@@ -233,6 +233,20 @@ release()
 	holder=
 }
 
+# quiet: the background gives nothing back until the test has ended.
+percent=/sys/module/goalloc/parameters/scavenge_percent
+percent_was=
+quiet()
+{
+	percent_was=$(cat "$percent") && echo 0 >"$percent"
+}
+
+quiet_no_more()
+{
+	[ -z "$percent_was" ] || echo "$percent_was" >"$percent"
+	percent_was=
+}
+
 commands='heaps stat top classes spans map limit scavenge alloc free query script info
 	demo bench'
 
@@ -558,6 +572,7 @@ test_scavenge()
 {
 	local addr
 
+	quiet || return
 	run_json 0 alloc --heap "$id" 2M --fill 1 --json || return
 	addr=$(get objects.0.address)
 	run 0 free --heap "$id" "$addr" && run_json 0 scavenge --heap "$id" 1M --json &&
@@ -728,6 +743,7 @@ with_heap()
 	else
 		status=1
 	fi
+	quiet_no_more
 	release
 	return "$status"
 }

@@ -474,6 +474,8 @@ TEST_F_TIMEOUT(fresh, unreported_alloc, LONG_TEST)
 
 	arg = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, arg);
+	/* Another CPU would have spans of its own. */
+	EXPECT_TRUE(pin_to_cpu(0));
 	for (i = 0; i < ARRAY_SIZE(bytes); i++) {
 		ASSERT_EQ(0, mprotect(arg, 4096, PROT_READ | PROT_WRITE));
 		*arg = (struct goalloc_alloc){ .size = sizeof(*arg), .bytes = bytes[i] };
@@ -485,6 +487,7 @@ TEST_F_TIMEOUT(fresh, unreported_alloc, LONG_TEST)
 		EXPECT_EQ(before.heap_alloc, heap_stats(self->fd).heap_alloc);
 		EXPECT_LE(heap_stats(self->fd).heap_inuse, before.heap_inuse + 2 * 80 * KIB);
 	}
+	unpin();
 	EXPECT_EMPTY(self->fd);
 	munmap(arg, 4096);
 }

@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "device.h"
 
 #define NOBODY	65534

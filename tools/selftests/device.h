@@ -476,7 +476,7 @@ static inline bool dev_wait_heaps(int wanted)
 {
 	int wait;
 
-	for (wait = 0; wait < 100; wait++) {
+	for (wait = 0; wait < 1200; wait++) {
 		if (dev_heaps() == wanted)
 			return true;
 		usleep(50000);

@@ -4,7 +4,7 @@
  * is as it was.
  */
 #define _GNU_SOURCE
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "device.h"
 
 #define STRUCT_MAX	65536	/* no struct will ever be longer */
@@ -1018,6 +1018,7 @@ TEST_F(errors, changing_struct)
 {
 	uint64_t before = dev_stats(self->fd).heap_objects, made = 0;
 	volatile struct goalloc_alloc *shared;
+	volatile bool *stop;
 	double until;
 	pid_t pid;
 
@@ -1025,11 +1026,12 @@ TEST_F(errors, changing_struct)
 	ASSERT_NE(MAP_FAILED, (void *)shared);
 	shared->size = sizeof(*shared);
 	shared->bytes = 64;
+	stop = (volatile bool *)shared + PAGE / 2;
 	until = dev_seconds() + (dev_slow() ? 1.5 : 0.8);
 	pid = fork();
 	ASSERT_LE(0, pid);
 	if (!pid) {
-		while (dev_seconds() < until) {
+		while (!*stop && dev_seconds() < until + 60) {
 			int i;
 
 			for (i = 0; i < 1000; i++) {
@@ -1040,7 +1042,7 @@ TEST_F(errors, changing_struct)
 		}
 		_exit(0);
 	}
-	while (dev_seconds() < until) {
+	while (dev_seconds() < until || (!made && dev_seconds() < until + 60)) {
 		long ret = dev_ioctl(self->fd, GOALLOC_IOC_ALLOC, (void *)shared);
 
 		if (!ret)
@@ -1049,6 +1051,7 @@ TEST_F(errors, changing_struct)
 			ASSERT_TRUE(ret == -E2BIG || ret == -EFBIG || ret == -EOPNOTSUPP ||
 				    ret == -EFAULT);
 	}
+	*stop = true;
 	EXPECT_EQ(0, dev_wait(pid));
 	EXPECT_LT(0, made);
 	EXPECT_EQ(before + made, dev_stats(self->fd).heap_objects);

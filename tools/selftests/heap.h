@@ -20,13 +20,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <kselftest_harness.h>
 #include <linux/goalloc.h>
 #include <sched.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <time.h>
+#include "harness.h"
 
 #define HEAP_DEVICE	"/dev/goalloc"
 #define HEAP_BASE	0xc000000000ULL

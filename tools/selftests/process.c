@@ -5,7 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <pthread.h>
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "device.h"
 
 /* The first bytes of an object in the shared heap, made from its address. */
@@ -217,7 +217,8 @@ static uint64_t enumerate(int fd, uint64_t *addrs, uint64_t room)
 /* The books say what there is, and what there is can be freed, all of it. */
 static void expect_whole(struct __test_metadata *_metadata, int fd)
 {
-	enum { ROOM = 65536 };
+	/* Who was to be killed in a moment may have had seconds. */
+	enum { ROOM = 1 << 20 };
 	static uint64_t addrs[ROOM];
 	struct goalloc_memstats ms = dev_stats(fd);
 	uint64_t n = enumerate(fd, addrs, ROOM), i;
@@ -231,8 +232,14 @@ static void expect_whole(struct __test_metadata *_metadata, int fd)
 	ms = dev_stats(fd);
 	EXPECT_EQ(0, ms.heap_objects);
 	EXPECT_EQ(0, ms.heap_alloc);
-	EXPECT_LE(0, dev_scavenge(fd, GOALLOC_NO_LIMIT));
-	ms = dev_stats(fd);
+	/* The background may have a piece in its hands, which it gives back by itself. */
+	for (i = 0; i < 6000; i++) {
+		EXPECT_LE(0, dev_scavenge(fd, GOALLOC_NO_LIMIT));
+		ms = dev_stats(fd);
+		if (ms.heap_idle == ms.heap_released && dev_backed(fd) <= ms.heap_inuse)
+			break;
+		usleep(10000);
+	}
 	EXPECT_EQ(ms.heap_idle, ms.heap_released);
 	EXPECT_LE(dev_backed(fd), ms.heap_inuse);
 	EXPECT_TRUE(dev_balanced(fd));
@@ -462,7 +469,7 @@ TEST_F_TIMEOUT(killed, in_a_crowd, 60)
 			ASSERT_LT(0, pids[i]);
 		}
 		until = dev_seconds() + 0.05 + dev_random(&state) % 50000 / 1e6;
-		while (dev_seconds() < until) {
+		do {
 			uint64_t addr = dev_new(self->fd, 3000), last = addr;
 
 			ASSERT_NE(0, addr);
@@ -470,7 +477,7 @@ TEST_F_TIMEOUT(killed, in_a_crowd, 60)
 			ASSERT_TRUE(stamp_is(last));
 			ASSERT_EQ(0, dev_free(self->fd, addr));
 			mine++;
-		}
+		} while (dev_seconds() < until);
 		for (i = 0; i < 3; i++)
 			ASSERT_EQ(0, kill(pids[i], SIGKILL));
 		for (i = 0; i < 3; i++) {
@@ -487,8 +494,8 @@ TEST_F_TIMEOUT(killed, in_a_crowd, 60)
 TEST_F_TIMEOUT(shared, killed_with_all_it_had, 60)
 {
 	uint64_t before = dev_memory_free(), bytes = (dev_slow() ? 32 : 64) * DEV_MIB;
-	/* KASAN keeps what was freed for a while. */
-	uint64_t allowed = (dev_slow() ? 16 : 4) * DEV_MIB;
+	/* KASAN keeps what was freed for a while, and others take some. */
+	uint64_t allowed = bytes / (dev_slow() ? 2 : 4);
 	int pipes[2], heaps = dev_heaps(), round, i, status, wait;
 	pid_t pid;
 
@@ -529,7 +536,7 @@ TEST_F_TIMEOUT(shared, killed_with_all_it_had, 60)
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
 		if (heaps > 0)
 			EXPECT_TRUE(dev_wait_heaps(heaps));
-		for (wait = 0; wait < 50 && dev_memory_free() + allowed < before; wait++)
+		for (wait = 0; wait < 600 && dev_memory_free() + allowed < before; wait++)
 			usleep(100000);
 		EXPECT_LT(before, dev_memory_free() + allowed);
 	}

@@ -4,7 +4,7 @@
  * chunks, arenas, the page allocator's nodes.
  */
 #define _GNU_SOURCE
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "device.h"
 
 #define BATCH	1024
@@ -92,7 +92,7 @@ static void grow_and_shrink(struct __test_metadata *_metadata, int fd, uint64_t 
 	begin = dev_seconds();
 	if (ask) {
 		EXPECT_LE(0, dev_scavenge(fd, GOALLOC_NO_LIMIT));
-		EXPECT_TRUE(wait_tables(fd, small, 10));
+		EXPECT_TRUE(wait_tables(fd, small, 60));
 	} else {
 		ASSERT_LE(0, dev_background(dev_slow() ? 50 : 1));
 		EXPECT_TRUE(wait_tables(fd, small, 60));
@@ -127,6 +127,7 @@ TEST_F_TIMEOUT(tables, around_the_living, 120)
 	struct goalloc_query q;
 	char word[32], seen[32];
 
+	ASSERT_TRUE(dev_stay());
 	ASSERT_TRUE(grow(self->fd, self->addrs, self->num));
 	peak = tables_of(self->fd);
 	/* Of every 2560 objects, more than are in two arenas, one stays. */
@@ -140,7 +141,7 @@ TEST_F_TIMEOUT(tables, around_the_living, 120)
 		ASSERT_EQ(sizeof(word), pwrite(self->fd, word, sizeof(word), self->addrs[i]));
 	}
 	EXPECT_LE(0, dev_scavenge(self->fd, GOALLOC_NO_LIMIT));
-	EXPECT_TRUE(wait_tables(self->fd, self->base + (peak - self->base) / 8, 10));
+	EXPECT_TRUE(wait_tables(self->fd, self->base + (peak - self->base) / 8, 60));
 	EXPECT_EQ(kept, dev_stats(self->fd).heap_objects);
 	for (i = 0; i < kept; i++) {
 		snprintf(word, sizeof(word), "object %" PRIu64, i);
@@ -181,7 +182,7 @@ TEST_F_TIMEOUT(tables, of_a_whole_heap, 120)
 		ASSERT_EQ(1, pwrite(fd, "x", 1, addr + bytes - 1));
 		ASSERT_EQ(0, dev_free(fd, addr));
 		EXPECT_LE(0, dev_scavenge(fd, GOALLOC_NO_LIMIT));
-		EXPECT_TRUE(wait_tables(fd, self->base + peak / 50, 10));
+		EXPECT_TRUE(wait_tables(fd, self->base + peak / 50, 60));
 		TH_LOG("tables of %" PRIu64 " KiB, %" PRIu64 " afterwards", peak / DEV_KIB,
 		       tables_of(fd) / DEV_KIB);
 		EXPECT_TRUE(dev_balanced(fd));

@@ -86,7 +86,7 @@ static inline int tree_wait_heaps(int wanted)
 {
 	int wait, n = tree_heaps(NULL, 0);
 
-	for (wait = 0; wait < 100 && n != wanted; wait++) {
+	for (wait = 0; wait < 1200 && n != wanted; wait++) {
 		usleep(50000);
 		n = tree_heaps(NULL, 0);
 	}

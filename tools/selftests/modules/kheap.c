@@ -17,21 +17,20 @@
  * objects that lie there; of load also "made N" and "refused N".
  */
 #include <linux/cpu.h>
-#include <linux/debugfs.h>
 #include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/goalloc.h>
 #include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/mutex.h>
 #include <linux/nodemask.h>
 #include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
-#include <linux/uaccess.h>
 #include <linux/workqueue.h>
+
+#include "commands.h"
 
 #define HEAPS	4
 #define STALLS	1024
@@ -65,7 +64,6 @@ struct loader {
 	u64 random;
 };
 
-static DEFINE_MUTEX(mutex);
 static struct kheap heaps[HEAPS];
 static struct kheap *last;
 static u64 wrong;
@@ -76,8 +74,6 @@ static struct object *load_stalls[STALLS];
 static atomic64_t load_made;
 static atomic64_t load_refused;
 static atomic64_t load_wrong;
-
-static struct dentry *file;
 
 /* splitmix64 */
 static u64 random_from(u64 *state)
@@ -118,7 +114,7 @@ static struct page *page_at(void *p)
 }
 
 /* Runs on the CPU that was asked for. */
-static long fill(void *arg)
+static long fill_here(void *arg)
 {
 	struct fill *f = arg;
 	struct kheap *h = f->h;
@@ -163,14 +159,15 @@ static void free_some(struct kheap *h, u32 percent, bool random)
 	h->end = link;
 }
 
-static void look(struct kheap *h)
+static int look(const struct order *unused)
 {
 	struct object *o;
 
-	for (o = h->first; o; o = o->next) {
+	for (o = last->first; o; o = o->next) {
 		wrong += !object_is_whole(o);
 		cond_resched();
 	}
+	return 0;
 }
 
 static void load_free(struct object *o)
@@ -229,8 +226,9 @@ static void load_work(struct work_struct *work)
 		queue_work_on(l->cpu, system_wq, work);
 }
 
-static int load(struct kheap *h, u32 milliseconds)
+static int load(const struct order *o)
 {
+	struct kheap *h = last;
 	struct loader *loaders;
 	int cpu, i;
 
@@ -241,7 +239,7 @@ static int load(struct kheap *h, u32 milliseconds)
 	atomic64_set(&load_made, 0);
 	atomic64_set(&load_refused, 0);
 	atomic64_set(&load_wrong, 0);
-	load_until = jiffies + msecs_to_jiffies(milliseconds);
+	load_until = jiffies + msecs_to_jiffies(o->numbers[1]);
 	for_each_present_cpu(cpu) {
 		loaders[cpu].cpu = cpu;
 		loaders[cpu].random = 20261122 + cpu;
@@ -260,14 +258,13 @@ static int load(struct kheap *h, u32 milliseconds)
 	return 0;
 }
 
-static int create(struct kheap *h)
+static int create(const struct order *o)
 {
 	struct goalloc_heap_params params = {};
+	struct kheap *h = last;
 	struct goalloc_heap *heap;
 	char name[8];
 
-	if (h->heap)
-		return -EEXIST;
 	snprintf(name, sizeof(name), "kheap%d", (int)(h - heaps));
 	params.name = name;
 	heap = goalloc_heap_create(&params);
@@ -277,71 +274,44 @@ static int create(struct kheap *h)
 	return 0;
 }
 
-static void destroy(struct kheap *h)
+static int destroy(const struct order *o)
 {
-	if (!h->heap)
-		return;
-	free_some(h, 100, false);
-	goalloc_heap_destroy(h->heap);
-	h->heap = NULL;
+	free_some(last, 100, false);
+	goalloc_heap_destroy(last->heap);
+	last->heap = NULL;
+	return 0;
 }
 
-static int command(char *line)
+static int fill(const struct order *o)
 {
-	char verb[16];
-	long long args[5] = { 0 };
-	struct fill f;
-	int n;
+	struct fill f = { last, o->numbers[2], o->numbers[3], GFP_KERNEL };
+	int cpu = o->numbers[1];
 
-	n = sscanf(line, "%15s %lld %lld %lld %lld %lld", verb, &args[0], &args[1], &args[2],
-		   &args[3], &args[4]);
-	if (n < 2 || args[0] < 0 || args[0] >= HEAPS)
+	if (f.size < sizeof(struct object))
 		return -EINVAL;
-	last = &heaps[args[0]];
-	wrong = 0;
-	if (!strcmp(verb, "create"))
-		return create(last);
-	if (!last->heap)
-		return -ENOENT;
-	if (!strcmp(verb, "destroy") && n == 2) {
-		destroy(last);
-		return 0;
-	}
-	if (!strcmp(verb, "look") && n == 2) {
-		look(last);
-		return 0;
-	}
-	if (!strcmp(verb, "free") && n == 4) {
-		free_some(last, args[1], args[2]);
-		return 0;
-	}
-	if (!strcmp(verb, "load") && n == 3)
-		return load(last, args[1]);
-	if (strcmp(verb, "fill") || n != 6 || args[2] < (long long)sizeof(struct object))
-		return -EINVAL;
-	f = (struct fill){ last, args[2], args[3], GFP_KERNEL };
-	if (!args[4])
+	if (!o->numbers[4])
 		f.gfp |= __GFP_NORETRY | __GFP_NOWARN;
-	return args[1] < 0 ? fill(&f) : work_on_cpu(args[1], fill, &f);
+	return cpu < 0 ? fill_here(&f) : work_on_cpu(cpu, fill_here, &f);
 }
 
-static ssize_t kheap_write(struct file *unused, const char __user *from, size_t len, loff_t *pos)
+static int free_objects(const struct order *o)
 {
-	char line[128];
-	int err;
-
-	if (len >= sizeof(line))
-		return -EINVAL;
-	if (copy_from_user(line, from, len))
-		return -EFAULT;
-	line[len] = '\0';
-	mutex_lock(&mutex);
-	err = command(line);
-	mutex_unlock(&mutex);
-	return err ?: len;
+	free_some(last, o->numbers[1], o->numbers[2]);
+	return 0;
 }
 
-static int kheap_show(struct seq_file *m, void *v)
+static int before(const struct order *o)
+{
+	if (o->numbers[0] >= HEAPS)
+		return -EINVAL;
+	last = &heaps[o->numbers[0]];
+	wrong = 0;
+	if (o->command->act == create)
+		return last->heap ? -EEXIST : 0;
+	return last->heap ? 0 : -ENOENT;
+}
+
+static int show(struct seq_file *m)
 {
 	struct object *o;
 	u64 *nodes;
@@ -350,7 +320,6 @@ static int kheap_show(struct seq_file *m, void *v)
 	nodes = kcalloc(MAX_NUMNODES, sizeof(*nodes), GFP_KERNEL);
 	if (!nodes)
 		return -ENOMEM;
-	mutex_lock(&mutex);
 	for (o = last ? last->first : NULL; o; o = o->next) {
 		nodes[page_to_nid(page_at(o))] += o->size;
 		cond_resched();
@@ -361,38 +330,38 @@ static int kheap_show(struct seq_file *m, void *v)
 		seq_printf(m, "node%d %llu\n", nid, nodes[nid]);
 	seq_printf(m, "made %lld\nrefused %lld\n", (s64)atomic64_read(&load_made),
 		   (s64)atomic64_read(&load_refused));
-	mutex_unlock(&mutex);
 	kfree(nodes);
 	return 0;
 }
 
-static int kheap_open(struct inode *inode, struct file *f)
-{
-	return single_open(f, kheap_show, NULL);
-}
+static const struct command table[] = {
+	{ "create",	create,		.numbers = 1 },
+	{ "destroy",	destroy,	.numbers = 1 },
+	{ "fill",	fill,		.numbers = 5 },
+	{ "free",	free_objects,	.numbers = 3 },
+	{ "look",	look,		.numbers = 1 },
+	{ "load",	load,		.numbers = 2 },
+	{ }
+};
 
-static const struct file_operations kheap_fops = {
-	.owner		= THIS_MODULE,
-	.open		= kheap_open,
-	.read		= seq_read,
-	.write		= kheap_write,
-	.llseek		= seq_lseek,
-	.release	= single_release,
+static struct commands commands = {
+	.name	= "kheap",
+	.table	= table,
+	.before	= before,
+	.show	= show,
 };
 
 static int __init kheap_init(void)
 {
-	file = debugfs_create_file("kheap", 0600, NULL, NULL, &kheap_fops);
-	return PTR_ERR_OR_ZERO(file);
+	return commands_begin(&commands, NULL);
 }
 
 static void __exit kheap_exit(void)
 {
-	int i;
-
-	debugfs_remove(file);
-	for (i = 0; i < HEAPS; i++)
-		destroy(&heaps[i]);
+	commands_end(&commands);
+	for (last = heaps; last < heaps + HEAPS; last++)
+		if (last->heap)
+			destroy(NULL);
 }
 
 module_init(kheap_init);
