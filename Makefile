@@ -4,6 +4,9 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 SUITE ?=
+QUICK ?=
+KEEP ?=
+SOAK ?= 3600
 
 # Where install puts things; DESTDIR goes before all of it.
 PREFIX ?= /usr/local
@@ -20,7 +23,7 @@ BUILDDIR ?=
 CTL := $(or $(BUILDDIR),tools/goallocctl)/goallocctl
 LIBO := $(if $(BUILDDIR),$(abspath $(BUILDDIR))/lib,$(CURDIR)/tools/lib)
 
-.PHONY: modules modules_install goallocctl lib install run test programs bench shell check clean help
+.PHONY: modules modules_install goallocctl lib install run test test-kcsan test-preempt soak programs bench shell check clean help
 
 modules: $(KDIR)/Makefile
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -63,11 +66,21 @@ run:
 test:
 	@tools/vm/test.sh $(if $(SUITE),'$(SUITE)')
 
+# RUNS: some of what tools/vm/test.sh names, e.g. 6.12-rt-8cpu.
+test-kcsan:
+	@tools/vm/test.sh --kcsan $(if $(SUITE),'$(SUITE)')
+
+test-preempt:
+	@tools/vm/test.sh --preempt $(RUNS)
+
+soak:
+	@tools/vm/test.sh --soak $(SOAK)
+
 programs:
 	@tools/vm/test.sh --programs
 
 bench:
-	@tools/vm/bench.sh
+	@QUICK=$(QUICK) KEEP=$(KEEP) tools/vm/bench.sh
 
 shell:
 	@tools/vm/shell.sh
@@ -88,11 +101,17 @@ clean:
 help:
 	@echo 'In a virtual machine, nothing is installed on this one but Debian packages:'
 	@echo '  make run               see it work: load, use and unload the module'
-	@echo '  make test              every test: KUnit suites, Debian 6.1 and 6.12, programs'
+	@echo '  make test              KUnit suites, selftests on Debian 6.1 and 6.12, programs'
 	@echo '  make test SUITE=<name> one KUnit suite, or a pattern: goalloc_m*; one program of'
 	@echo '                         tools/selftests; machines: those with a guest of their own'
+	@echo '  make test-kcsan        data races: suites and selftests with KCSAN'
+	@echo '  make test-preempt      selftests on PREEMPT_RT and with preempt=full, suites too, on'
+	@echo '                         1, 2 and 8 CPUs; RUNS=6.12-rt-8cpu: one of them'
+	@echo '  make soak              random work on 8 CPUs, and the fuzzer, for an hour;'
+	@echo '                         SOAK=<seconds>, or SOAK=<operations>ops'
 	@echo '  make programs          python3, sqlite3, gcc and sort with goalloc as malloc'
-	@echo '  make bench             what goalloc costs, in instructions and bytes'
+	@echo '  make bench             what goalloc costs beside its peers, in instructions,'
+	@echo '                         nanoseconds, locks and bytes; QUICK=1: a few sizes'
 	@echo '  make shell             a shell in the virtual machine, module loaded'
 	@echo ''
 	@echo 'The module, its tool and its library:'

@@ -47,7 +47,7 @@ our_files()
 # names and have none of the kernel's macros; that a word in a message is also
 # the name of a function there means nothing; memory they share with the kernel
 # or another process is volatile to them.  The harness of the selftests is made
-# of macros that stand for functions.
+# of macros that stand for functions, and one loop for many sizes is a macro, too.
 checkpatch_exempt()
 {
 	local tools=CAMELCASE,PREFER_DEFINED_ATTRIBUTE_MACRO,BIT_MACRO,STRCPY
@@ -58,6 +58,8 @@ checkpatch_exempt()
 		echo --ignore=LINUX_VERSION_CODE,CONSTANT_COMPARISON,MACRO_ARG_UNUSED ;;
 	"$TOP"/tools/selftests/*)
 		echo "--ignore=$tools,COMPLEX_MACRO,MULTISTATEMENT_MACRO_USE_DO_WHILE" ;;
+	"$TOP"/tools/bench/speed.h | "$TOP"/tools/bench/speed_loops.c)
+		echo --ignore=COMPLEX_MACRO,MACRO_ARG_REUSE,MACRO_ARG_UNUSED ;;
 	"$TOP"/tools/* | "$TOP"/Documentation/example/words.c)
 		echo "--ignore=$tools,PREFER_KERNEL_TYPES" ;;
 	esac
@@ -80,6 +82,9 @@ tools_build_silently()
 		grep -v '^\[' || :
 	tool_compile "$CHECK/tools/device" "$TOP/tools/bench/device.c"
 	tool_compile "$CHECK/tools/locks" -I "$TOP/tools/selftests" "$TOP/tools/bench/locks.c"
+	gcc -std=gnu11 -O2 -Wall -Wextra -o "$CHECK/tools/library" "$TOP/tools/bench/library.c"
+	gcc -std=gnu11 -O2 -Wall -Wextra -fno-builtin -fPIC -shared -pthread \
+		-o "$CHECK/tools/record.so" "$TOP/tools/bench/record/record.c"
 }
 
 run_kernel_doc()
@@ -159,7 +164,7 @@ make_silently()
 
 rm -rf "$CHECK"
 mkdir -p "$CHECK"
-packages_need sparse shellcheck perl python3 mandoc man-db "${KERNEL_BUILD_PACKAGES[@]}"
+packages_need spin sparse shellcheck perl python3 mandoc man-db "${KERNEL_BUILD_PACKAGES[@]}"
 source_use
 
 check "size classes: the committed tables are what the generator makes" \
@@ -170,6 +175,8 @@ check "man pages" run_man
 check "shellcheck" run_shellcheck
 check "python compiles" run_python
 check "the rig's judge is not lenient" "$VM/judge_test.py" "$KSRC"
+check "the protocol: models hold, and their mutants do not" "$TOP/tools/models/check.py"
+check "the protocol: each barrier and each mutant is documented" "$TOP/tools/models/barriers.py"
 check "goallocctl, library, selftests and the tutorial's program build without warnings" tools_build_silently
 for kernel in 6.1 6.12 kunit; do
 	kernel_use "$kernel"

@@ -1,55 +1,65 @@
 # shellcheck shell=bash disable=SC2034
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Three kernels, kept in the cache:
+# Kernels, kept in the cache:
 #
-#   stock/<release>/       Debian's 6.1 and 6.12 for amd64, image and headers,
-#                          unpacked from their packages
+#   stock/<release>/       Debian's 6.1 and 6.12 for amd64, for virtual machines and
+#                          with PREEMPT_RT, image and headers, unpacked from their
+#                          packages
 #   src/linux-source-6.12/ Debian's source of 6.12
 #   kunit/<version>-<key>/ built from that source with kunit.config; the key
 #                          covers source, configuration and compiler
+#   kcsan/<version>-<key>/ the same with kcsan.config on top of that
+#   uml/<version>-<key>/   the same for User-Mode Linux, with uml.config
 #
 # A directory counts once its .complete exists, so that an interrupted run
 # leaves nothing that looks ready.  A cached kernel is used as it is: remove it
 # to get Debian's latest.
 #
 # kernel_use NAME sets KIMAGE (what to boot), KDIR (what to build against) and
-# KRELEASE for NAME = 6.1, 6.12 or kunit.
+# KRELEASE for NAME = 6.1, 6.12, kunit, kcsan or uml, and KMAKE to what make has to be told
+# to build for it.
 
 KERNEL_BUILD_PACKAGES=(gcc make bc flex bison libelf-dev libssl-dev perl
 		       python3 xz-utils libc6-dev kmod)
 
 kernel_use()
 {
+	KMAKE=()
 	case $1 in
-	6.1)	stock_use 6.1 linux-image-cloud-amd64 'linux-image-6[.]1[.].*-cloud-amd64' ;;
-	6.12)	stock_use 6.12 linux-image-6.12-cloud-amd64 'linux-image-6[.]12.*-cloud-amd64' ;;
+	6.1)	stock_use 6.1 cloud linux-image-cloud-amd64 ;;
+	6.12)	stock_use 6.12 cloud linux-image-6.12-cloud-amd64 ;;
+	6.1-rt)	stock_use 6.1 rt linux-image-rt-amd64 ;;
+	6.12-rt) stock_use 6.12 rt linux-image-6.12-rt-amd64 ;;
 	kunit)	kunit_use ;;
+	kcsan)	kcsan_use ;;
+	uml)	uml_use ;;
 	*)	die "no such kernel: $1" ;;
 	esac
 }
 
-# stock_cached SERIES: the newest complete kernel of the series in the cache.
+# stock_cached SERIES FLAVOUR: the newest complete kernel of them in the cache.
 stock_cached()
 {
 	local complete
 
-	for complete in "$CACHE/stock/$1".*/.complete; do
+	for complete in "$CACHE/stock/$1".*-"$2"-amd64/.complete; do
 		[ ! -e "$complete" ] || echo "${complete%/.complete}"
 	done | sort -V | tail -n 1
 }
 
+# stock_use SERIES FLAVOUR META: META is the package that depends on the latest one.
 stock_use()
 {
-	local series=$1 meta=$2 pattern=$3 dir
+	local dir
 
-	dir=$(stock_cached "$series")
+	dir=$(stock_cached "$1" "$2")
 	if [ -z "$dir" ]; then
-		cache_lock "stock-$series"
-		dir=$(stock_cached "$series")
-		[ -n "$dir" ] || stock_fetch "$series" "$meta" "$pattern"
+		cache_lock "stock-$1-$2"
+		dir=$(stock_cached "$1" "$2")
+		[ -n "$dir" ] || stock_fetch "$3" "linux-image-${1/./[.]}[.+].*-$2-amd64"
 		cache_unlock
-		dir=$(stock_cached "$series")
+		dir=$(stock_cached "$1" "$2")
 	fi
 	KRELEASE=$(basename "$dir")
 	KIMAGE=$dir/boot/vmlinuz-$KRELEASE
@@ -58,14 +68,14 @@ stock_use()
 
 stock_fetch()
 {
-	local series=$1 meta=$2 pattern=$3 image release common kbuild dir tmp
+	local meta=$1 pattern=$2 image release common kbuild dir tmp
 
 	packages_need gcc-12 libelf1 libssl3 pahole
 	apt_update	# an old list names kernels that are gone
 	image=$(package_depends "$meta" "$pattern")
 	[ -n "$image" ] || die "Debian offers no $meta here"
 	release=${image#linux-image-}
-	common=$(package_depends "linux-headers-$release" 'linux-headers-.*-common')
+	common=$(package_depends "linux-headers-$release" 'linux-headers-.*-common(-rt)?')
 	kbuild=$(package_depends "linux-headers-$release" 'linux-kbuild-.*')
 	if [ -z "$common" ] || [ -z "$kbuild" ]; then
 		die "Debian offers no headers for $release"
@@ -110,70 +120,115 @@ source_use()
 	KSRC_VERSION=$(make -s -C "$KSRC" kernelversion)
 }
 
-# kunit_config: the lines of the fragment that say something.
-kunit_config()
+# kernel_config NAME: the lines of the fragment that say something.  kcsan's is
+# kunit's with some of the options in another way.
+kernel_config()
 {
-	grep -E '^(CONFIG_|# CONFIG_[A-Z0-9_]+ is not set)' "$VM/kunit.config" |
-		LC_ALL=C sort
+	local files=("$VM/$1.config")
+
+	[ "$1" != kcsan ] || files=("$VM/kunit.config" "${files[@]}")
+	awk '
+		match($0, /^(# )?CONFIG_[A-Za-z0-9_]+(=| is not set)/) {
+			option = $0
+			gsub(/^# |=.*| is not set$/, "", option)
+			line[option] = $0
+		}
+		END { for (option in line) print line[option] }
+	' "${files[@]}" | LC_ALL=C sort
+}
+
+# kernel_dir NAME: where the kernel of this fragment and compiler is kept.
+kernel_dir()
+{
+	local key
+
+	key=$({
+		gcc --version | sed -n 1p
+		kernel_config "$1"
+	} | sha256sum | cut -c 1-12)
+	echo "$CACHE/$1/$KSRC_VERSION-$key"
 }
 
 kunit_use()
 {
-	local key dir
-
 	packages_need "${KERNEL_BUILD_PACKAGES[@]}"
 	source_use
-	key=$({
-		gcc --version | sed -n 1p
-		kunit_config
-	} | sha256sum | cut -c 1-12)
-	dir=$CACHE/kunit/$KSRC_VERSION-$key
-	if [ ! -e "$dir/.complete" ]; then
-		cache_lock kunit
-		[ -e "$dir/.complete" ] || kunit_build "$dir"
+	kernel_built kunit 'about 8 minutes on 2 CPUs' bzImage modules
+	KIMAGE=$KDIR/arch/x86/boot/bzImage
+}
+
+kcsan_use()
+{
+	packages_need "${KERNEL_BUILD_PACKAGES[@]}"
+	source_use
+	kernel_built kcsan 'about 10 minutes on 2 CPUs' bzImage modules
+	KIMAGE=$KDIR/arch/x86/boot/bzImage
+}
+
+# uml_use: a kernel that is a program.  Its makefiles know the processor as x86_64
+# only; uname has other names for some.
+uml_use()
+{
+	packages_need "${KERNEL_BUILD_PACKAGES[@]}"
+	source_use
+	KMAKE=(ARCH=um SUBARCH=x86_64)
+	kernel_built uml 'about 3 minutes on 2 CPUs' linux modules
+	KIMAGE=$KDIR/linux
+}
+
+# kernel_built NAME TIME TARGET...: set KDIR and KRELEASE, and build it if need be.
+kernel_built()
+{
+	local name=$1
+	shift
+
+	KDIR=$(kernel_dir "$name")
+	if [ ! -e "$KDIR/.complete" ]; then
+		cache_lock "$name"
+		[ -e "$KDIR/.complete" ] || kernel_build "$name" "$@"
 		cache_unlock
 	fi
-	KRELEASE=$(<"$dir/include/config/kernel.release")
-	KIMAGE=$dir/arch/x86/boot/bzImage
-	KDIR=$dir
+	KRELEASE=$(<"$KDIR/include/config/kernel.release")
 }
 
-kunit_build()
+kernel_build()
 {
-	local dir=$1 log=$BUILD/log/kunit-kernel.log
+	local name=$1 time=$2 log=$BUILD/log/$1-kernel.log make
+	shift 2
 
-	say "configuring the KUnit kernel $KSRC_VERSION in $dir"
-	mkdir -p "$dir"
-	logged "$log" make -C "$KSRC" O="$dir" tinyconfig
-	kunit_config >"$dir/kunit.config"
-	logged "$log" "$KSRC/scripts/kconfig/merge_config.sh" -m -O "$dir" \
-		"$dir/.config" "$dir/kunit.config"
-	logged "$log" make -C "$KSRC" O="$dir" olddefconfig
-	kunit_config_check "$dir/.config"
+	make=(make -C "$KSRC" O="$KDIR" "${KMAKE[@]}")
+	say "configuring the $name kernel $KSRC_VERSION in $KDIR"
+	mkdir -p "$KDIR"
+	logged "$log" "${make[@]}" tinyconfig
+	kernel_config "$name" >"$KDIR/$name.config"
+	logged "$log" env "${KMAKE[@]}" "$KSRC/scripts/kconfig/merge_config.sh" -m -O "$KDIR" \
+		"$KDIR/.config" "$KDIR/$name.config"
+	logged "$log" "${make[@]}" olddefconfig
+	kernel_config_check "$name" "$KDIR/.config"
 
-	say "building it, about 8 minutes on 2 CPUs (log: $log)"
+	say "building it, $time (log: $log)"
 	with_progress "$log" 'objects built' '^  (CC|AS|LD|AR) ' \
-		make -C "$KSRC" O="$dir" -j "$JOBS" bzImage modules ||
+		"${make[@]}" -j "$JOBS" "$@" ||
 		{ tail -n 40 "$log" >&2; die "the kernel did not build, see $log"; }
-	touch "$dir/.complete"
-	say "the KUnit kernel is ready"
+	touch "$KDIR/.complete"
+	say "the $name kernel is ready"
 }
 
-# kunit_config_check FILE: what olddefconfig dropped or turned on again was
+# kernel_config_check NAME FILE: what olddefconfig dropped or turned on again was
 # wanted otherwise, and the tests would silently check less.
-kunit_config_check()
+kernel_config_check()
 {
 	local line option bad=
 
 	while read -r line; do
 		case $line in
 		CONFIG_*)
-			grep -qxF -e "$line" "$1" || bad+=" $line" ;;
+			grep -qxF -e "$line" "$2" || bad+=" $line" ;;
 		'# CONFIG_'*)
 			option=${line#\# }
-			grep -q "^${option%% *}=" "$1" && bad+=" no-${option%% *}" ;;
+			grep -q "^${option%% *}=" "$2" && bad+=" no-${option%% *}" ;;
 		esac
-	done < <(kunit_config)
+	done < <(kernel_config "$1")
 	[ -z "$bad" ] || die "the configuration did not take:$bad"
 }
 

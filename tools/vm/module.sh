@@ -12,6 +12,9 @@ module_links()
 	cp -rsf "$TOP/Kbuild" "$TOP/dkms.conf" "$TOP/goalloc" "$TOP/kunit" "$1"
 }
 
+# Those that were built by this run; another NAME for other arguments.
+declare -A MODULES_BUILT=()
+
 # module_build NAME [MAKE ARGUMENT]...: build against KDIR in $BUILD/NAME; sets
 # MODULE_DIR.
 module_build()
@@ -20,6 +23,7 @@ module_build()
 	shift
 
 	MODULE_DIR=$BUILD/$name
+	[ -z "${MODULES_BUILT[$name]:-}" ] || return 0
 	module_links "$MODULE_DIR"
 	say "building the module for $KRELEASE"
 	logged "$BUILD/log/module-$name.log" \
@@ -27,6 +31,7 @@ module_build()
 	if grep -E 'warning:|WARNING:' "$BUILD/log/module-$name.log"; then
 		die "the module builds with warnings for $KRELEASE"
 	fi
+	MODULES_BUILT[$name]=yes
 }
 
 # tool_build: goallocctl, linked statically for the guest.
@@ -71,6 +76,8 @@ selftest_modules_build()
 {
 	local dir=$MODULE_DIR/tools/selftests/modules
 
+	SELFTEST_MODULES=("$dir"/*.ko)
+	[ -z "${MODULES_BUILT[$dir]:-}" ] || return 0
 	# kbuild does not look whether the symbols they use have changed.
 	rm -rf "$dir"
 	mkdir -p "$dir"
@@ -79,6 +86,7 @@ selftest_modules_build()
 		KBUILD_EXTRA_SYMBOLS="$MODULE_DIR/Module.symvers" modules
 	# shellcheck disable=SC2034 # guests have them
 	SELFTEST_MODULES=("$dir"/*.ko)
+	MODULES_BUILT[$dir]=yes
 }
 
 # package_gcc32: what the compiler itself has for 32 bits.  gcc-multilib would

@@ -73,7 +73,7 @@ pagesize_prepare()
 	touch "$KDIR/.prepared"
 }
 
-# pagesize_config_check: see kunit_config_check.
+# pagesize_config_check: see kernel_config_check.
 pagesize_config_check()
 {
 	local line

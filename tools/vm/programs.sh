@@ -30,7 +30,7 @@ test_programs()
 		judged=(lib_preload)
 	fi
 	say "running programs in Debian 12 on $KRELEASE, under glibc's malloc and under goalloc"
-	guest_run "${GOALLOC_TIMEOUT:-1500}" progress
+	guest_run "${GOALLOC_TIMEOUT:-3000}" progress
 	judge "$GUEST" "${judged[@]}"
 	"$VM/programs.py" --nonce "$GUEST_NONCE" "$GUEST" ||
 		note "there is no table"

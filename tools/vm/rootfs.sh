@@ -14,6 +14,9 @@
 ROOTFS_SUITE=bookworm
 ROOTFS_PACKAGES=(python3 libpython3.11-testsuite sqlite3 gcc libc6-dev coreutils
 		 util-linux udev systemd-standalone-sysusers kmod pkgconf)
+# What stress-ng needs to start; libegl1, too, but that depends on all of Mesa.
+ROOTFS_PACKAGES+=(libapparmor1 libbsd0 libgbm1 libgles2 libipsec-mb1 libjpeg62-turbo
+		  libjudydebian1 libkmod2 libsctp1 libxxhash0)
 
 # rootfs_use: set ROOTFS, the image.
 rootfs_use()
@@ -22,7 +25,7 @@ rootfs_use()
 
 	key=$({
 		declare -p ROOTFS_SUITE ROOTFS_PACKAGES
-		declare -f rootfs_make rootfs_test_sqlite3 rootfs_image
+		declare -f rootfs_make rootfs_test_sqlite3 rootfs_stress_ng rootfs_image
 	} | sha256sum | cut -c 1-12)
 	ROOTFS=$CACHE/rootfs/$key/root.img
 	if [ ! -e "$CACHE/rootfs/$key/.complete" ]; then
@@ -83,6 +86,7 @@ rootfs_make()
 	logged "$log" as_root mmdebstrap --mode=root --variant=minbase --format=dir \
 		--include="$(IFS=,; echo "${ROOTFS_PACKAGES[*]}")" "${options[@]}" \
 		--customize-hook="$(declare -f rootfs_test_sqlite3); rootfs_test_sqlite3 \"\$1\"" \
+		--customize-hook="$(declare -f rootfs_stress_ng); rootfs_stress_ng \"\$1\"" \
 		--customize-hook='rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"' \
 		--customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*' \
 		"$ROOTFS_SUITE" "$tmp/root" "$tmp/sources.list"
@@ -106,6 +110,23 @@ rootfs_test_sqlite3()
 		-o APT::Sandbox::User=root source --download-only --tar-only python3.11)
 	tar -C "$1/usr/lib/python3.11/test" --strip-components=3 --no-same-owner \
 		--wildcards -xf "$dir"/python3.11_*.orig.tar.* '*/Lib/test/test_sqlite3'
+	rm -rf "$dir"
+}
+
+# rootfs_stress_ng ROOT: without what it depends on for stressing graphics.
+rootfs_stress_ng()
+{
+	local dir deb
+
+	set -e
+	dir=$(mktemp -d)
+	(cd "$dir" && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -q \
+		-o APT::Sandbox::User=root download stress-ng libegl1)
+	for deb in "$dir"/*.deb; do
+		dpkg-deb --fsys-tarfile "$deb" |
+			tar -C "$1" --exclude='./usr/share/doc*' --exclude='./usr/share/man*' \
+				--keep-directory-symlink --no-same-owner -xf -
+	done
 	rm -rf "$dir"
 }
 

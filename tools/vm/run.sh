@@ -42,7 +42,7 @@ guest_make "$BUILD/run" run
 guest_add . "$MODULE_DIR/goalloc.ko"
 guest_add bin "$BUILD/tools/goallocctl"
 say "booting Debian's $KRELEASE in QEMU, loading goalloc.ko, running goallocctl demo"
-guest_run "${GOALLOC_TIMEOUT:-180}" show
+guest_run "${GOALLOC_TIMEOUT:-600}" show
 
 say "what the kernel said about it (all of it: $GUEST/console.log)"
 grep -a 'goalloc: ' "$GUEST/console.log" | tr -d '\r' | sed 's/^/        /' || :

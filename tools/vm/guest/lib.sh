@@ -27,7 +27,7 @@ program()
 	shift
 	kmsg "begin $name"
 	channel_say begin "$name"
-	timeout -s KILL "${RIG_PROGRAM_TIMEOUT:-300}" "$@" \
+	timeout -s KILL "${RIG_PROGRAM_TIMEOUT:-900}" "$@" \
 		>&3 2>&1 </dev/null || status=$?
 	channel_say end "$name" "$status"
 	kmsg "end $name"
@@ -79,11 +79,23 @@ fails()
 	! "$@"
 }
 
+# unload MODULE: rmmod; whoever has only just ended may have it for a moment.
+unload()
+{
+	local seconds=60
+
+	until rmmod "$1"; do
+		[ "$seconds" -gt 0 ] || return 1
+		seconds=$((seconds - 1))
+		sleep 1
+	done
+}
+
 # nothing_left: after rmmod no trace of the module is to be found.  A cache whose
 # objects RCU frees leaves sysfs by a work item on 6.1: a moment is allowed.
 nothing_left()
 {
-	local seconds=5
+	local seconds=60
 
 	until nothing_now; do
 		[ "$seconds" -gt 0 ] || return 1
@@ -115,12 +127,13 @@ kmemleak_begin()
 }
 
 # kmemleak_none: an object is reported when two scans found it unchanged and
-# without a reference, and it was 5 s old at the second.
+# without a reference, and it was 5 s old at the second.  A kmemleak that has given up
+# refuses to scan, and has nothing to report.
 kmemleak_none()
 {
-	echo scan >/sys/kernel/debug/kmemleak
+	echo scan >/sys/kernel/debug/kmemleak || return
 	sleep 6
-	echo scan >/sys/kernel/debug/kmemleak
+	echo scan >/sys/kernel/debug/kmemleak || return
 	cat /sys/kernel/debug/kmemleak
 	[ -z "$(cat /sys/kernel/debug/kmemleak)" ]
 }
@@ -131,8 +144,28 @@ quiet_faults()
 	local verbose
 
 	for verbose in /sys/kernel/debug/fail*/verbose; do
-		echo 0 >"$verbose"
+		[ ! -e "$verbose" ] || echo 0 >"$verbose"
 	done
+}
+
+# cpus_are NUMBER: as many, or so many and more with a + behind it.
+cpus_are()
+{
+	echo "there are $(nproc)"
+	case $1 in
+	*+) [ "$(nproc)" -ge "${1%+}" ] ;;
+	*) [ "$(nproc)" -eq "$1" ] ;;
+	esac
+}
+
+# preemption_is full|rt: a kernel that ignored what it was told would test nothing.
+preemption_is()
+{
+	uname -v
+	case $1 in
+	full) grep '(full)' /sys/kernel/debug/sched/preempt ;;
+	rt) uname -v | grep PREEMPT_RT ;;
+	esac
 }
 
 selftests()

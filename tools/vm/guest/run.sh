@@ -7,6 +7,6 @@ channel_open
 kmsg 'start'
 check 'the module loads' insmod /goalloc.ko &&
 	program demo goallocctl demo
-check 'the module unloads' rmmod goalloc
+check 'the module unloads' unload goalloc
 check 'nothing of it is left' nothing_left
 finish
