@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Make tables of what a benchmark measured.
+"""Make rows, targets and tables of what a kernel's guest measured.
 
-report.py DIR SERIES...: DIR/<series>/<program>.tap hold the rows that the
-programs of tools/bench printed, each program once in each order; DIR/machine and
-DIR/<series>/release say where that was. Writes DIR/rows.tsv with everything and DIR/targets.tsv with what is asked of goalloc,
-and prints both as tables.
+report.py DIR NAME: DIR/NAME/<program>.tap hold the rows that the programs of
+tools/bench printed, each program once in each order; DIR/NAME/release says on what
+kernel. Writes DIR/NAME.rows.tsv and DIR/NAME.targets.tsv (see figures.py) and prints
+both as tables. With --speed there is nothing but speed_bench.c's, and with --unit ns
+they are nanoseconds.
 
 A target is "ok" or "short"; neither is a failure, but for what a run of pages may
 cost. A row that was not measured, or in one order only, is one.
@@ -14,6 +15,9 @@ cost. A row that was not measured, or in one order only, is one.
 import argparse
 import os
 import sys
+
+import speed
+from figures import Figures, table
 
 PROGRAMS = ("kernel", "device", "pages")
 PASSES = ("first", "second")
@@ -75,31 +79,6 @@ class Rows:
             return abs(first - second) / max(abs(first), abs(second), 1)
         key = max((k for k in self.values if k[0] != "memory"), key=part)
         return part(key), " ".join(word for word in key if word != "-")
-
-
-class Targets:
-    """What is asked, what is there."""
-
-    def __init__(self):
-        self.rows = []
-        self.failed = False
-
-    def add(self, series, what, value, limit, must=False):
-        verdict = "ok" if value <= limit else "short"
-        self.failed |= must and value > limit
-        self.rows.append((series, what, value, limit, verdict))
-        return verdict
-
-
-def table(head, lines):
-    """Columns by blanks, the first to the left and the others to the right."""
-    lines = [[str(word) for word in line] for line in lines]
-    widths = [max(len(word) for word in column) for column in zip(head, *lines)]
-    for line in [head, ["-" * width for width in widths], *lines]:
-        words = [line[0].ljust(widths[0])]
-        words += [word.rjust(width) for word, width in zip(line[1:], widths[1:])]
-        print("  " + "  ".join(words).rstrip())
-    print()
 
 
 def objects(series, rows, targets):
@@ -195,14 +174,14 @@ def pages(series, rows, targets):
     table(["pages", "longest", ""], lines)
 
 
-def churn(series, directory, stream):
-    """What is held beside what lives, measured once; the rows go to @stream."""
+def churn(figures, directory):
+    """What is held beside what lives, measured once."""
     rows = {}
     with open(os.path.join(directory, "churn.tap")) as tap:
         for line in filter(None, (line.rstrip("\n") for line in tap)):
             _, number, phase, allocator, what, value = line.split("\t")
             rows[number, phase, allocator, what] = int(value)
-            print(series, line, "", sep="\t", file=stream)
+            figures.add("churn", f"{number}-{phase}", "-", allocator, what, int(value))
     lines = []
     for number, phase in dict.fromkeys(key[:2] for key in rows):
         words = [f"{number} {phase}",
@@ -214,46 +193,50 @@ def churn(series, directory, stream):
         lines.append(words)
     if not lines:
         sys.exit(f"report: {directory}: no long churn")
-    print(f"{series}: long churn: MiB live and held, their ratio, instructions an object")
+    print(f"{figures.name}: long churn: MiB live and held, their ratio, instructions an object")
     table(["round", "live", "goalloc", "ratio", "took", "kmalloc", "ratio", "took"], lines)
+
+
+def common(group, case, size, variant, state):
+    """A row's names as all parts have them: part, case, size, allocator, metric."""
+    if group == "touch":        # mapping, step, kind
+        return group, variant, size, case, "touch"
+    if group == "memory":
+        return "file", case, "-", "goalloc", f"bytes-{variant}"
+    if group == "pages":        # call, run, heap, median or worst
+        return group, f"{variant}-{state}", size, "goalloc", case
+    if group == "lock":
+        return group, case, size, "goalloc", state
+    if case in ("nothing", "clear-page"):
+        return "device", case, size, "-", "call"
+    how, what = case.split("-") if group == "device" else ("kernel", case)
+    return "device", f"{how}-{variant}-{state}", size, "goalloc", what
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--speed", action="store_true", help="nothing but speed_bench.c")
+    parser.add_argument("--unit", choices=("instructions", "ns"), default="instructions")
     parser.add_argument("directory")
-    parser.add_argument("series", nargs="+", help="kernels, as 6.12")
+    parser.add_argument("name", help="of the series, as 6.12")
     args = parser.parse_args()
 
-    targets = Targets()
-    with open(os.path.join(args.directory, "machine")) as stream:
-        print(stream.read(), end="")
-    with open(os.path.join(args.directory, "rows.tsv"), "w") as stream:
-        print("kernel", "group", "case", "size", "variant", "state", "first", "second",
-              sep="\t", file=stream)
-        for series in args.series:
-            directory = os.path.join(args.directory, series)
-            rows = Rows(directory)
-            with open(os.path.join(directory, "release")) as release:
-                print(f"\nDebian's {release.read().strip()}\n")
-            objects(series, rows, targets)
-            touches(series, rows, targets)
-            memory(series, rows, targets)
-            pages(series, rows, targets)
-            churn(series, directory, stream)
-            part, name = rows.difference()
-            print(f"  The two orders differ by {part:.1%} at most ({name}).\n")
-            for key, values in sorted(rows.values.items()):
-                print(series, *key, *values, sep="\t", file=stream)
-
-    with open(os.path.join(args.directory, "targets.tsv"), "w") as stream:
-        print("kernel", "target", "value", "limit", "verdict", sep="\t", file=stream)
-        for series, what, value, limit, verdict in targets.rows:
-            print(series, what, f"{value:.3f}", limit, verdict, sep="\t", file=stream)
-    short = [row for row in targets.rows if row[4] == "short"]
-    print(f"{len(targets.rows) - len(short)} targets ok, {len(short)} short"
-          + "".join(f"\n  short: {row[0]}, {row[1]}: {row[2]:.2f}, asked {row[3]}"
-                    for row in short))
-    if targets.failed:
+    directory = os.path.join(args.directory, args.name)
+    figures = Figures(args.directory, args.name)
+    with open(os.path.join(directory, "release")) as release:
+        print(f"\n{release.read().strip()}\n")
+    speed.report(figures, directory, PASSES, args.unit)
+    if not args.speed:
+        rows = Rows(directory)
+        for part in (objects, touches, memory, pages):
+            part(args.name, rows, figures.targets)
+        churn(figures, directory)
+        part, name = rows.difference()
+        print(f"  The two orders differ by {part:.1%} at most ({name}).\n")
+        for key in sorted(rows.values):
+            figures.add(*common(*key), rows[key])
+    figures.write()
+    if figures.targets.failed:
         sys.exit("report: a run of pages costs more than it may")
 
 
