@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The kernel API in use: a list of records on a heap of its own.
+ * The kernel API in use: a list of records on a heap of its own, and a size class
+ * for buffers of an odd size.
  * Documentation/kernel-api.rst says how to build it and what it prints.
  */
 #include <linux/err.h>
@@ -9,6 +10,7 @@
 #include <linux/module.h>
 #include <linux/overflow.h>
 #include <linux/sizes.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 
 struct record {
@@ -16,7 +18,11 @@ struct record {
 	char text[];
 };
 
+/* Between two sizes of everybody's: 3456 and 4096 here, 2048 and 4096 of kmalloc(). */
+#define BUFFER_SIZE	3584
+
 static struct goalloc_heap *heap;
+static struct goalloc_class *buffers;
 static LIST_HEAD(records);
 
 static int add_record(const char *text)
@@ -44,6 +50,22 @@ static void free_records(void)
 	INIT_LIST_HEAD(&records);
 }
 
+/* The same size from its own class, from the heap's classes, and from kmalloc(). */
+static void compare_buffers(void)
+{
+	void *exact = goalloc_class_alloc(buffers, GFP_KERNEL);
+	void *rounded = goalloc_heap_alloc(heap, BUFFER_SIZE, 0, GFP_KERNEL);
+	void *other = kmalloc(BUFFER_SIZE, GFP_KERNEL);
+
+	if (exact && rounded && other)
+		pr_info("goalloc_example: %u bytes wanted: exact class %zu, heap %zu, kmalloc %zu\n",
+			BUFFER_SIZE, goalloc_usable_size(exact), goalloc_usable_size(rounded),
+			ksize(other));
+	goalloc_free(exact);
+	goalloc_free(rounded);
+	kfree(other);
+}
+
 static int __init example_init(void)
 {
 	const struct goalloc_heap_params params = { .name = "example", .max = SZ_16M };
@@ -53,14 +75,19 @@ static int __init example_init(void)
 	heap = goalloc_heap_create(&params);
 	if (IS_ERR(heap))
 		return PTR_ERR(heap);
-	err = add_record("a gopher");
+	buffers = goalloc_class_create(heap, "buffers", BUFFER_SIZE, 0, 0);
+	err = PTR_ERR_OR_ZERO(buffers);
+	if (!err)
+		err = add_record("a gopher");
 	if (!err)
 		err = add_record("another gopher, with a longer name");
 	if (err) {
 		free_records();
+		goalloc_class_destroy(buffers);
 		goalloc_heap_destroy(heap);
 		return err;
 	}
+	compare_buffers();
 
 	/* What must not be done, and what becomes of it. */
 	obj = goalloc_alloc(100, GFP_KERNEL);
@@ -77,6 +104,7 @@ static int __init example_init(void)
 static void __exit example_exit(void)
 {
 	free_records();
+	goalloc_class_destroy(buffers);
 	goalloc_heap_destroy(heap);
 }
 
