@@ -72,6 +72,16 @@ static __always_inline bool goalloc_preempt_count_has(unsigned int bits)
 }
 #endif
 
+/* Since 6.4 a shrinker can say that pages it gave back were no slabs. */
+#include <linux/swap.h>
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
+static inline void mm_account_reclaimed_pages(unsigned long pages)
+{
+	if (current->reclaim_state)
+		current->reclaim_state->reclaimed_slab += pages;
+}
+#endif
+
 /* A shrinker is allocated by the kernel since 6.7, by whoever has it before. */
 #include <linux/shrinker.h>
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)

@@ -6,6 +6,8 @@
 #include <linux/ktime.h>
 #include <linux/math64.h>
 #include <linux/mm.h>
+#include <linux/notifier.h>
+#include <linux/oom.h>
 #include <linux/poll.h>
 #include <linux/sched/signal.h>
 
@@ -19,6 +21,9 @@
 /* What is given back at once for a limit's sake, at least and at most. */
 #define SCAVENGE_LIMIT_BYTES	SZ_128K
 #define SCAVENGE_LIMIT_MOST	SZ_1M
+
+/* What no heap has: all that is idle, and nothing is made idle for it. */
+#define SCAVENGE_IDLE		(GOALLOC_NO_LIMIT - 1)
 
 /* Runs in a row that stay because somebody has references to their pages. */
 #define SCAVENGE_LIMIT_TRIES	16
@@ -633,18 +638,13 @@ static struct goalloc_heap *scavenge_from(u64 id)
 /*
  * Makes all idle that is kept in reserve: the pages that CPUs have set aside, and
  * on linear heaps spans with nothing in them; those of a file may be in page tables,
- * and whoever is short of memory may have the locks that go with that. Seldom: each
- * heap and CPU is looked at.
+ * and whoever is short of memory may have the locks that go with that.
  */
-static void scavenge_reserves(void)
+static void scavenge_reserves_now(void)
 {
-	static unsigned long next;
 	struct goalloc_heap *heap;
 	u64 id = 0;
 
-	if (time_before(jiffies, READ_ONCE(next)))
-		return;
-	WRITE_ONCE(next, jiffies + HZ);
 	while ((heap = scavenge_from(id))) {
 		if (heap->backing == BACKING_LINEAR)
 			mcentral_release_empty(heap);
@@ -653,6 +653,17 @@ static void scavenge_reserves(void)
 		scavenge_put(heap);
 		cond_resched();
 	}
+}
+
+/* Seldom: each heap and CPU is looked at. */
+static void scavenge_reserves(void)
+{
+	static unsigned long next;
+
+	if (time_before(jiffies, READ_ONCE(next)))
+		return;
+	WRITE_ONCE(next, jiffies + HZ);
+	scavenge_reserves_now();
 }
 
 /* Do CPUs keep something that would be idle otherwise: spans, or pages? */
@@ -842,7 +853,10 @@ static void bgscavenge_begin_thin(struct goalloc_heap *heap)
 	bool begun = bgscavenge_is_thinning(heap);
 	u32 i, refills;
 
-	if ((!heap->thin_looks && !begun) || !central)
+	/* Without classes there is nothing to look at, nor to wait for. */
+	if (!central)
+		heap->thin_looks = 0;
+	if (!heap->thin_looks && !begun)
 		return;
 	for (i = 2; i < GOALLOC_ALL_CENTRALS; i++) {
 		refills = READ_ONCE(central[i].refills);
@@ -1042,8 +1056,33 @@ static unsigned long shrink_scan(struct shrinker *shrinker, struct shrink_contro
 	}
 	/* A block is more than was asked for. */
 	sc->nr_scanned = max_t(unsigned long, sc->nr_to_scan, released >> PAGE_SHIFT);
+	/*
+	 * They are in no list that is reclaimed, and who sees no progress does not wait
+	 * for free pages of other CPUs, and soon has somebody killed.
+	 */
+	mm_account_reclaimed_pages(released >> PAGE_SHIFT);
 	return released ? released >> PAGE_SHIFT : SHRINK_STOP;
 }
+
+/*
+ * Somebody is about to be killed for want of memory. All that is idle goes before, what
+ * the shrinker was not asked for, or had no time for, with it.
+ *
+ * Context: as shrink_scan(), and the OOM killer's lock held.
+ */
+static int scavenge_oom(struct notifier_block *nb, unsigned long event, void *data)
+{
+	unsigned long *freed = data;
+
+	scavenge_reserves_now();
+	*freed += scavenge_all(SCAVENGE_IDLE, SCAVENGE_RECLAIM) >> PAGE_SHIFT;
+	return NOTIFY_OK;
+}
+
+struct notifier_block goalloc_oom_notifier = {
+	.notifier_call = scavenge_oom,
+};
+GOALLOC_EXPORT_FOR_KUNIT(goalloc_oom_notifier);
 
 /**
  * scavenge_module_init - readies what all heaps share
@@ -1066,8 +1105,13 @@ int scavenge_module_init(void)
 	shrinker = goalloc_shrinker_register("goalloc", shrink_count, shrink_scan, 0);
 	if (!shrinker)
 		goto err_idle;
+	ret = register_oom_notifier(&goalloc_oom_notifier);
+	if (ret)
+		goto err_shrinker;
 	return 0;
 
+err_shrinker:
+	goalloc_shrinker_unregister(shrinker);
 err_idle:
 	percpu_counter_destroy(&goalloc_idle);
 err_held:
@@ -1082,6 +1126,7 @@ err_held:
  */
 void scavenge_module_exit(void)
 {
+	unregister_oom_notifier(&goalloc_oom_notifier);
 	goalloc_shrinker_unregister(shrinker);
 	percpu_counter_destroy(&goalloc_idle);
 	percpu_counter_destroy(&goalloc_held);

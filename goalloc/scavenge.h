@@ -13,7 +13,8 @@
  *			95 % of its soft limit, or all heaps more than 95 % of theirs
  *	background	more than 10 % of what is in use is idle, or a soft limit is
  *			nearer than 5 %
- *	reclaim		the system is short of memory: the kernel's shrinkers are asked
+ *	reclaim		the system is short of memory: the kernel's shrinkers are asked, or
+ *			a process is about to be killed for it
  *
  * The unit is a page, or a heap page if that is larger. On a linear heap blocks
  * with nothing in use go first, and when there are none pages of blocks that are in
@@ -51,6 +52,7 @@ u64 mheap_held(struct goalloc_heap *heap);
 
 extern unsigned int goalloc_scavenge_percent;
 extern struct delayed_work goalloc_bgscavenge;
+extern struct notifier_block goalloc_oom_notifier;
 
 /* Backing is about to come: soft, if there is nothing to give back, it comes anyway. */
 static inline void scavenge_for_limit(struct goalloc_heap *heap, u64 bytes)

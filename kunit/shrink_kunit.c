@@ -14,9 +14,11 @@
 #include <linux/delay.h>
 #include <linux/fs.h>
 #include <linux/goalloc.h>
+#include <linux/notifier.h>
 #include <linux/prandom.h>
 #include <linux/random.h>
 #include <linux/sched/mm.h>
+#include <linux/swap.h>
 
 #include "heap_kunit.h"
 #include "sparse_kunit.h"
@@ -248,6 +250,68 @@ static void shrink_page_caches(struct kunit *test)
 	heap_kunit_check(test, heap, 0);
 }
 
+/* Whoever reclaims is told that there was progress: else somebody is killed for it. */
+static void shrink_is_progress(struct kunit *test)
+{
+	struct reclaim_state *old = current->reclaim_state, mine = {};
+	struct goalloc_heap *heap;
+	u32 i;
+
+	begin(test);
+	heap = filled(test, BACKING_SPARSE, 3, 200);
+	for (i = 0; i < 200 && count(); i++) {
+		bool asked;
+
+		current->reclaim_state = &mine;
+		asked = ask_shrinkers();
+		current->reclaim_state = old;
+		if (!asked)
+			kunit_skip(test, "no /proc");
+	}
+	KUNIT_EXPECT_EQ(test, count(), 0);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), 0);
+	/* Others give some, too. */
+	KUNIT_EXPECT_GE(test, mine.reclaimed, 200 * PAGE_BYTES >> PAGE_SHIFT);
+}
+
+/*
+ * Before somebody is killed all goes, what CPUs have set aside with it, and at once.
+ * As the kernel calls it, but for its lock, which it has to itself.
+ */
+static void shrink_before_a_kill(struct kunit *test)
+{
+	const struct notifier_block *nb = &goalloc_oom_notifier;
+	struct goalloc_heap *sparse, *linear;
+	unsigned long freed = 5;
+	struct mspan *s;
+	unsigned int flags;
+
+	begin(test);
+	linear = filled(test, BACKING_LINEAR, 256, 256);
+	sparse = filled(test, BACKING_SPARSE, 0, 64);
+	if (SPARSE_UNIT_PAGES == 1) {
+		sparse->page_caches = true;
+		s = sparse_kunit_span(sparse, 1);
+		KUNIT_ASSERT_NOT_NULL(test, s);
+		mheap_return_span(s);
+		KUNIT_EXPECT_EQ(test, sparse->pages_idle, 1);
+	}
+	for (u32 round = 0; round < 2; round++) {
+		fs_reclaim_acquire(GFP_KERNEL);
+		flags = memalloc_noreclaim_save();
+		KUNIT_EXPECT_EQ(test, nb->notifier_call((void *)nb, 0, &freed), NOTIFY_OK);
+		memalloc_noreclaim_restore(flags);
+		fs_reclaim_release(GFP_KERNEL);
+		/* It adds what it gave back to what others gave; the second time nothing. */
+		KUNIT_EXPECT_EQ(test, freed, 5 + (320 * PAGE_BYTES >> PAGE_SHIFT));
+		KUNIT_EXPECT_EQ(test, count(), 0);
+	}
+	KUNIT_EXPECT_EQ(test, atomic64_read(&sparse->backed), 0);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&linear->backed), 256 * PAGE_BYTES);
+	heap_kunit_check(test, sparse, 0);
+	heap_kunit_check(test, linear, 0);
+}
+
 /* Heaps come and go, allocate and free, while several reclaim. */
 struct shrink_work {
 	u32 rounds;
@@ -339,6 +403,8 @@ static struct kunit_case shrink_cases[] = {
 	KUNIT_CASE_PARAM(shrink_order, order_gen_params),
 	KUNIT_CASE(shrink_by_kernel),
 	KUNIT_CASE(shrink_page_caches),
+	KUNIT_CASE(shrink_is_progress),
+	KUNIT_CASE(shrink_before_a_kill),
 	KUNIT_CASE_SLOW(shrink_threads),
 	{}
 };
