@@ -5,8 +5,8 @@
 #include <linux/bitops.h>
 #include <linux/gfp.h>
 #include <linux/highmem.h>
-#include <linux/maple_tree.h>
 #include <linux/mm.h>
+#include <linux/rbtree_latch.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
@@ -39,13 +39,35 @@ static struct spanmap_leaf empty_leaf = {
 };
 
 /*
- * Protects the leaves' block counts and their coming and going. Taken with
- * interrupts off, in any context but NMI, inside any other lock of ours.
+ * Protects the leaves' block counts and their coming and going, and the tree of
+ * mapped spans. Taken with interrupts off, in any context but NMI, inside any other lock of ours.
  */
 static DEFINE_RAW_SPINLOCK(spanmap_lock);
 
-/* Mapped spans by kernel address. Written by tasks only, read under RCU. */
-static struct maple_tree mapped_spans = MTREE_INIT(mapped_spans, MT_FLAGS_USE_RCU);
+/**
+ * struct mapped_span - where a mapped span lies
+ * @node: in mapped_spans
+ * @base: its first byte
+ * @end: behind its last one
+ * @s: the span
+ * @rcu: frees it
+ */
+struct mapped_span {
+	struct latch_tree_node node;
+	unsigned long base;
+	unsigned long end;
+	struct mspan *s;
+	struct rcu_head rcu;
+};
+
+/*
+ * Mapped spans by address. An address is looked up in any context, also by an interrupt
+ * in the middle of a change; so it is two trees, of which one is whole at any moment.
+ * Changed under spanmap_lock.
+ */
+static struct latch_tree_root mapped_spans = {
+	.seq = SEQCNT_LATCH_ZERO(mapped_spans.seq),
+};
 
 /* A block that has a leaf counts as one more from now on. */
 static void spanmap_get_again(unsigned long addr)
@@ -143,6 +165,37 @@ static void spanmap_clear(struct mspan *s)
 	}
 }
 
+static struct mapped_span *mapped_of(struct latch_tree_node *node)
+{
+	return container_of(node, struct mapped_span, node);
+}
+
+static bool mapped_less(struct latch_tree_node *a, struct latch_tree_node *b)
+{
+	return mapped_of(a)->base < mapped_of(b)->base;
+}
+
+static int mapped_comp(void *key, struct latch_tree_node *node)
+{
+	unsigned long addr = (unsigned long)key;
+	struct mapped_span *m = mapped_of(node);
+
+	return addr < m->base ? -1 : addr >= m->end;
+}
+
+static const struct latch_tree_ops mapped_ops = {
+	.less = mapped_less,
+	.comp = mapped_comp,
+};
+
+/* As span_of_mapped(), or spanmap_lock held. */
+static struct mapped_span *mapped_find(unsigned long addr)
+{
+	struct latch_tree_node *node = latch_tree_find((void *)addr, &mapped_spans, &mapped_ops);
+
+	return node ? mapped_of(node) : NULL;
+}
+
 /**
  * span_of_mapped - finds the mapped span of a kernel address
  * @addr: any value outside the direct map
@@ -153,7 +206,9 @@ static void spanmap_clear(struct mspan *s)
  */
 struct mspan *span_of_mapped(unsigned long addr)
 {
-	return mtree_load(&mapped_spans, addr);
+	struct mapped_span *m = mapped_find(addr);
+
+	return m ? m->s : NULL;
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(span_of_mapped);
@@ -555,6 +610,41 @@ void *backing_block(struct goalloc_heap *heap, u64 addr)
 	return linear_block(c, addr, &g) ? granule_base(READ_ONCE(c->granule[g])) : NULL;
 }
 
+static int mapped_map(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
+{
+	struct mapped_span *m = persistentalloc(heap, &heap->gc_bytes, sizeof(*m), gfp);
+	unsigned long flags;
+
+	if (!m)
+		return -ENOMEM;
+	m->base = s->base;
+	m->end = s->base + s->elemsize;
+	m->s = s;
+	mapped_set(heap, s, s);
+	raw_spin_lock_irqsave(&spanmap_lock, flags);
+	latch_tree_insert(&m->node, &mapped_spans, &mapped_ops);
+	raw_spin_unlock_irqrestore(&spanmap_lock, flags);
+	return 0;
+}
+
+/* Also of one that could not be mapped. */
+static void mapped_unmap(struct goalloc_heap *heap, struct mspan *s)
+{
+	struct mapped_span *m;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&spanmap_lock, flags);
+	m = mapped_find(s->base);
+	if (m)
+		latch_tree_erase(&m->node, &mapped_spans, &mapped_ops);
+	raw_spin_unlock_irqrestore(&spanmap_lock, flags);
+	if (m) {
+		mheap_count(&heap->gc_bytes, -(s64)sizeof(*m));
+		kfree_rcu(m, rcu);
+	}
+	mapped_set(heap, s, NULL);
+}
+
 /**
  * backing_map_span - lets addresses in the span find it (Go: setSpans)
  * @heap: the heap
@@ -568,21 +658,10 @@ int backing_map_span(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
 {
 	if (heap->backing == BACKING_SPARSE)
 		return sparse_map_span(heap, s, gfp);
-	if (s->vmapped) {
-		if (goalloc_should_fail())
-			return -ENOMEM;
-		mapped_set(heap, s, s);
-		return mtree_store_range(&mapped_spans, s->base, s->base + s->elemsize - 1, s,
-					 GFP_KERNEL);
-	}
+	if (s->vmapped)
+		return mapped_map(heap, s, gfp);
 	spanmap_set(s->base, s->npages, s);
 	return 0;
-}
-
-static void mapped_unmap(struct goalloc_heap *heap, struct mspan *s)
-{
-	mtree_erase(&mapped_spans, s->base);
-	mapped_set(heap, s, NULL);
 }
 
 /**
@@ -814,6 +893,5 @@ int backing_module_init(void)
  */
 void backing_module_exit(void)
 {
-	mtree_destroy(&mapped_spans);
 	kvfree(goalloc_spanmap.leaves);
 }

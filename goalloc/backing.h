@@ -12,8 +12,8 @@
  * which a heap has a block have a leaf with the span of each heap page. Go's
  * index has an entry for 64 MiB; here blocks may lie anywhere in memory, and a
  * leaf should cost no more than what it describes is worth. Mapped spans are
- * in a maple tree. A look-up reads no memory but the index, so it is safe for
- * any value.
+ * in a latched tree. A look-up reads no memory but the index, so it is safe for
+ * any value, and waits for nobody, so it is safe in any context.
  */
 #ifndef GOALLOC_BACKING_H
 #define GOALLOC_BACKING_H

@@ -12,12 +12,14 @@
 #include <kunit/test.h>
 #include <linux/completion.h>
 #include <linux/cpumask.h>
+#include <linux/delay.h>
 #include <linux/goalloc.h>
 #include <linux/kthread.h>
 #include <linux/mman.h>
 #include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/sizes.h>
+#include <linux/smp.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 
@@ -26,6 +28,7 @@
 #include "../goalloc/scavenge.h"
 #include "heap_kunit.h"
 #include "sparse.h"
+#include "sparse_kunit.h"
 
 static struct mspan *new_span(struct goalloc_heap *heap, u64 npages)
 {
@@ -652,6 +655,91 @@ static void backing_mapped_over_blocks(struct kunit *test)
 	heap_kunit_check(test, heap, 0);
 }
 
+/*
+ * Objects are mapped and unmapped while interrupts on that CPU, at any instruction, ask
+ * for others. What stays is found each time, and nothing is found where nothing is.
+ */
+#define MAPPED_BYTES	(3UL << 20)
+
+struct mapped_work {
+	struct goalloc_heap *heap;
+	unsigned long stay[5];
+	struct mspan *s[5];
+	atomic_t made, looked, wrong;
+};
+
+static void mapped_look(void *arg)
+{
+	struct mapped_work *w = arg;
+
+	for (u32 i = 0; i < ARRAY_SIZE(w->stay); i++) {
+		unsigned long addr = w->stay[i];
+
+		/* Behind it is a page that nothing is mapped to. */
+		if (span_of(addr) != w->s[i] || span_of(addr + MAPPED_BYTES - 1) != w->s[i] ||
+		    span_of(addr + MAPPED_BYTES))
+			atomic_inc(&w->wrong);
+	}
+	if (span_of(0) || span_of(-1UL))
+		atomic_inc(&w->wrong);
+	atomic_inc(&w->looked);
+}
+
+static bool mapped_met(struct crew *crew)
+{
+	struct mapped_work *w = crew->arg;
+
+	return atomic_read(&w->made) >= 100 && atomic_read(&w->looked) >= 1000;
+}
+
+static void mapped_crew(struct crew *crew, u32 who)
+{
+	struct mapped_work *w = crew->arg;
+
+	while (crew_go_on(crew)) {
+		void *obj;
+
+		if (who) {
+			smp_call_function_single(cpumask_first(cpu_online_mask), mapped_look, w,
+						 1);
+			/* It is to get on as well. */
+			usleep_range(10, 50);
+			continue;
+		}
+		obj = goalloc_heap_alloc(w->heap, MAPPED_BYTES, 0, GFP_KERNEL);
+		if (!obj || goalloc_try_free(obj) || goalloc_try_free(obj) != -ENOENT)
+			atomic_inc(&crew->bad);
+		atomic_inc(&w->made);
+	}
+}
+
+static void backing_mapped_interrupted(struct kunit *test)
+{
+	struct mapped_work *w = kunit_kzalloc(test, sizeof(*w), GFP_KERNEL);
+	struct crew *crew = kunit_kzalloc(test, sizeof(*crew), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, w);
+	KUNIT_ASSERT_NOT_NULL(test, crew);
+	w->heap = heap_kunit_create(test, BACKING_LINEAR, 0);
+	for (u32 i = 0; i < ARRAY_SIZE(w->stay); i++) {
+		void *obj = goalloc_heap_alloc(w->heap, MAPPED_BYTES, 0, GFP_KERNEL);
+
+		KUNIT_ASSERT_NOT_NULL(test, obj);
+		w->stay[i] = (unsigned long)obj;
+		w->s[i] = span_of(w->stay[i]);
+		KUNIT_ASSERT_NOT_NULL(test, w->s[i]);
+		KUNIT_ASSERT_TRUE(test, w->s[i]->vmapped);
+	}
+	crew->met = mapped_met;
+	crew_run(test, crew, 2, 1000, mapped_crew, w);
+	KUNIT_EXPECT_EQ(test, atomic_read(&w->wrong), 0);
+	kunit_info(test, "%d mapped, %d looks\n", atomic_read(&w->made), atomic_read(&w->looked));
+	KUNIT_EXPECT_TRUE(test, mapped_met(crew));
+	for (u32 i = 0; i < ARRAY_SIZE(w->stay); i++)
+		KUNIT_EXPECT_EQ(test, goalloc_try_free((void *)w->stay[i]), 0);
+	heap_kunit_check(test, w->heap, 0);
+}
+
 static struct kunit_case backing_cases[] = {
 	KUNIT_CASE(backing_blocks),
 	KUNIT_CASE_PARAM(backing_split, split_gen_params),
@@ -664,6 +752,7 @@ static struct kunit_case backing_cases[] = {
 	KUNIT_CASE_PARAM(backing_split_backed, resplit_gen_params),
 	KUNIT_CASE(backing_split_end),
 	KUNIT_CASE(backing_mapped_over_blocks),
+	KUNIT_CASE_SLOW(backing_mapped_interrupted),
 	{}
 };
 
