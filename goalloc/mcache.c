@@ -6,6 +6,7 @@
 #include <linux/cpu.h>
 #include <linux/percpu.h>
 #include <linux/preempt.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
@@ -730,16 +731,21 @@ static void mcache_flush_cpus(struct goalloc_heap *heap)
 /**
  * mcache_flush_others - gives up all cached spans of a heap if that can be done
  * @heap: the heap
+ * @gfp: the caller's flags
  *
  * Whoever allocates may be what the workers of other CPUs wait for: reclaim, a work
- * item, or one who takes a CPU down.
+ * item, or one who takes a CPU down. So is whoever may not go into file systems or block
+ * devices: a CPU may have to make a worker first, and reclaim memory for that.
  *
  * Context: task, sleeps; no lock of ours held.
  * Return: false if nothing was done.
  */
-bool mcache_flush_others(struct goalloc_heap *heap)
+bool mcache_flush_others(struct goalloc_heap *heap, gfp_t gfp)
 {
-	if (current->flags & (PF_MEMALLOC | PF_WQ_WORKER) || !cpus_read_trylock())
+	const gfp_t all = __GFP_IO | __GFP_FS;
+
+	if (current->flags & (PF_MEMALLOC | PF_WQ_WORKER) ||
+	    (current_gfp_context(gfp) & all) != all || !cpus_read_trylock())
 		return false;
 	mcache_flush_cpus(heap);
 	cpus_read_unlock();

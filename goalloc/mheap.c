@@ -1179,18 +1179,56 @@ static u64 mheap_take_long(struct goalloc_heap *heap, struct mspan *s, u64 npage
 	return addr;
 }
 
-/* Of all heaps, where the bound of all may be what was met. */
-static void mheap_flush_large(struct goalloc_heap *heap)
+/**
+ * mheap_from - the first heap from a number on
+ * @id: the number
+ *
+ * Context: any.
+ * Return: the heap, which stays until mheap_put(), or NULL.
+ */
+struct goalloc_heap *mheap_from(u64 id)
+{
+	struct goalloc_heap *heap, *next = NULL;
+
+	/* Heaps are in the list in the order of their numbers. */
+	rcu_read_lock();
+	list_for_each_entry_rcu(heap, &goalloc_heaps, list) {
+		if (heap->id >= id && mheap_get(heap)) {
+			next = heap;
+			break;
+		}
+	}
+	rcu_read_unlock();
+	return next;
+}
+
+/* Would so many pages more pass the bound of all heaps? */
+static bool mheap_all_full(u64 npages)
+{
+	u64 most = READ_ONCE(goalloc_max) >> GOALLOC_PAGE_SHIFT;
+
+	return npages > most || atomic64_read(&goalloc_pages_charged) > (s64)(most - npages);
+}
+
+/*
+ * Spans that are kept for large objects go; of all heaps, if the bound of all is met
+ * and there is time for it. File heaps keep none.
+ */
+static void mheap_flush_large(struct goalloc_heap *heap, u64 npages, gfp_t gfp)
 {
 	struct goalloc_heap *h;
+	u64 id = 0;
 
 	large_cache_flush(heap);
-	if (READ_ONCE(goalloc_max) == GOALLOC_NO_LIMIT)
+	if (!gfpflags_allow_blocking(gfp) || !mheap_all_full(npages))
 		return;
-	rcu_read_lock();
-	list_for_each_entry_rcu(h, &goalloc_heaps, list)
-		large_cache_flush(h);
-	rcu_read_unlock();
+	while ((h = mheap_from(id))) {
+		if (h->backing == BACKING_LINEAR)
+			large_cache_flush(h);
+		id = h->id + 1;
+		mheap_put(h);
+		cond_resched();
+	}
 }
 
 /* As mheap_alloc_span(); @vmapped: with pages of its own, mapped by vmalloc(). */
@@ -1211,12 +1249,12 @@ static struct mspan *mheap_try_span(struct goalloc_heap *heap, u64 npages, u64 a
 	ok = mheap_charge(heap, run);
 	if (!ok && (linear || gfpflags_allow_blocking(gfp))) {
 		/* What CPUs and classes keep at hand may be what is missing. */
-		mheap_flush_large(heap);
+		mheap_flush_large(heap, run, gfp);
 		mcache_flush_own(heap);
 		mcentral_release_empty(heap);
 		ok = mheap_charge(heap, run);
 	}
-	if (!ok && linear && gfpflags_allow_blocking(gfp) && mcache_flush_others(heap)) {
+	if (!ok && linear && gfpflags_allow_blocking(gfp) && mcache_flush_others(heap, gfp)) {
 		mcentral_release_empty(heap);
 		ok = mheap_charge(heap, run);
 	}

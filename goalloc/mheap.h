@@ -251,7 +251,7 @@ enum goalloc_scavenge_cause {
  * @mapped: the file was mapped at some time
  * @memcg: whom the heap's memory is charged to, or NULL
  * @limit_wait: those who wait for the soft limit to be reached
- * @users: those who give memory back, and the heap itself
+ * @users: those who give memory back in others' names, and the heap itself
  * @unused: the last of them is gone
  * @scav_pass: the last search for the emptiest heap that found it
  * @refills: how often a page cache was filled (lock)
@@ -411,6 +411,21 @@ static inline u64 mheap_nspans(const struct goalloc_heap *heap)
 {
 	return atomic64_read(&heap->nspans);
 }
+
+/* The heap stays until mheap_put(); false if it is just being ended. RCU held. */
+static inline bool mheap_get(struct goalloc_heap *heap)
+{
+	return refcount_inc_not_zero(&heap->users);
+}
+
+/* Context: any. */
+static inline void mheap_put(struct goalloc_heap *heap)
+{
+	if (refcount_dec_and_test(&heap->users))
+		complete(&heap->unused);
+}
+
+struct goalloc_heap *mheap_from(u64 id);
 
 int mheap_module_init(void);
 void mheap_module_exit(void);

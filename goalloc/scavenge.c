@@ -536,18 +536,6 @@ void scavenge_blocks(struct goalloc_heap *heap)
 		scavenge_index(heap, INDEX_BLOCK, GOALLOC_NO_LIMIT, SCAVENGE_LIMIT);
 }
 
-/* The heap stays until scavenge_put(); false if it is just being ended. RCU held. */
-static bool scavenge_get(struct goalloc_heap *heap)
-{
-	return refcount_inc_not_zero(&heap->users);
-}
-
-static void scavenge_put(struct goalloc_heap *heap)
-{
-	if (refcount_dec_and_test(&heap->users))
-		complete(&heap->unused);
-}
-
 /* Is a smaller part of what @a has in use than of what @b has? */
 static bool emptier(u64 a_idle, u64 a_in_use, u64 b_idle, u64 b_in_use)
 {
@@ -581,10 +569,10 @@ static struct goalloc_heap *scavenge_emptiest(u64 pass)
 			continue;
 		if (best && !emptier(idle, in_use, best_idle, best_in_use))
 			continue;
-		if (!scavenge_get(heap))
+		if (!mheap_get(heap))
 			continue;
 		if (best)
-			scavenge_put(best);
+			mheap_put(best);
 		best = heap;
 		best_idle = idle;
 		best_in_use = in_use;
@@ -611,29 +599,16 @@ u64 scavenge_all(u64 bytes, enum goalloc_scavenge_cause cause)
 
 	while (released < bytes && (heap = scavenge_emptiest(pass))) {
 		released += scavenge(heap, bytes - released, cause);
-		scavenge_put(heap);
+		mheap_put(heap);
+		/* As scavenge_index(), which does not stop what comes after it. */
+		if (cause != SCAVENGE_RECLAIM && fatal_signal_pending(current))
+			break;
 		cond_resched();
 	}
 	return released;
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(scavenge_all);
-
-/* The first heap from a number on; it stays until scavenge_put(). */
-static struct goalloc_heap *scavenge_from(u64 id)
-{
-	struct goalloc_heap *heap, *next = NULL;
-
-	rcu_read_lock();
-	list_for_each_entry_rcu(heap, &goalloc_heaps, list) {
-		if (heap->id >= id && scavenge_get(heap)) {
-			next = heap;
-			break;
-		}
-	}
-	rcu_read_unlock();
-	return next;
-}
 
 /*
  * Makes all idle that is kept in reserve: the pages that CPUs have set aside, and
@@ -645,12 +620,12 @@ static void scavenge_reserves_now(void)
 	struct goalloc_heap *heap;
 	u64 id = 0;
 
-	while ((heap = scavenge_from(id))) {
+	while ((heap = mheap_from(id))) {
 		if (heap->backing == BACKING_LINEAR)
 			mcentral_release_empty(heap);
 		mheap_flush_page_caches(heap);
 		id = heap->id + 1;
-		scavenge_put(heap);
+		mheap_put(heap);
 		cond_resched();
 	}
 }
@@ -824,15 +799,15 @@ static struct goalloc_heap *scavenge_next(bool *waiting)
 		bool later = heap->id > bg_last_id;
 
 		/* Of one that is just being ended the caches may be gone. */
-		if ((next && !later) || !scavenge_get(heap))
+		if ((next && !later) || !mheap_get(heap))
 			continue;
 		if (!scavenge_wanted(heap) || time_before(jiffies, heap->bg_next)) {
 			*waiting |= scavenge_wanted(heap);
-			scavenge_put(heap);
+			mheap_put(heap);
 			continue;
 		}
 		if (next)
-			scavenge_put(next);
+			mheap_put(next);
 		next = heap;
 		if (later)
 			break;
@@ -1021,7 +996,7 @@ static void bgscavenge(struct work_struct *work)
 	}
 	if (!bgscavenge_heap(heap, begin))
 		heap->bg_next = jiffies + HZ;
-	scavenge_put(heap);
+	mheap_put(heap);
 	took = ktime_get_ns() - begin;
 	WRITE_ONCE(bg_ns, bg_ns + took);
 	/* Whoever kicked meanwhile does not change the pace. */

@@ -548,6 +548,109 @@ static void limits_max(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic64_read(&goalloc_pages_charged), before);
 }
 
+/*
+ * Who meets the max of all looks for what other heaps keep for large objects, while
+ * these end.
+ */
+#define END_ROOM	1024
+#define END_BYTES	(9UL * PAGE_BYTES)
+
+struct end_work {
+	struct goalloc_heap *heap;
+	atomic_t refused, ended;
+};
+
+static bool end_met(struct crew *crew)
+{
+	struct end_work *w = crew->arg;
+
+	return atomic_read(&w->refused) >= 200 && atomic_read(&w->ended) >= 200;
+}
+
+/* A heap that has kept a span, if it is one that does, and ends. */
+static void end_one(struct end_work *w, struct crew *crew, bool linear)
+{
+	struct goalloc_heap *heap = mheap_create(NULL, linear ? BACKING_LINEAR : BACKING_SPARSE);
+
+	if (IS_ERR(heap)) {
+		atomic_inc(&crew->bad);
+		return;
+	}
+	for (u32 i = 0; linear && i < 3; i++) {
+		void *obj = goalloc_heap_alloc(heap, END_BYTES, 0, GFP_KERNEL);
+
+		if (!obj)
+			atomic_inc(&crew->bad);
+		goalloc_free(obj);
+	}
+	mheap_destroy(heap, false);
+	atomic_inc(&w->ended);
+}
+
+static void end_crew(struct crew *crew, u32 who)
+{
+	struct end_work *w = crew->arg;
+
+	while (crew_go_on(crew)) {
+		if (who & 1) {
+			end_one(w, crew, who & 2);
+			continue;
+		}
+		/* More than there is room for. */
+		if (goalloc_heap_alloc(w->heap, 2 * END_ROOM * PAGE_BYTES, 0,
+				       GFP_KERNEL | __GFP_NOWARN))
+			atomic_inc(&crew->bad);
+		atomic_inc(&w->refused);
+	}
+}
+
+static void limits_max_of_ending(struct kunit *test)
+{
+	struct crew *crew = kunit_kzalloc(test, sizeof(*crew), GFP_KERNEL);
+	struct end_work *w = kunit_kzalloc(test, sizeof(*w), GFP_KERNEL);
+	u64 before;
+
+	KUNIT_ASSERT_NOT_NULL(test, crew);
+	KUNIT_ASSERT_NOT_NULL(test, w);
+	quiet_at_end(test);
+	w->heap = heap_kunit_create(test, BACKING_LINEAR, 0);
+	before = atomic64_read(&goalloc_pages_charged);
+	WRITE_ONCE(goalloc_max, (before + END_ROOM) * PAGE_BYTES);
+	crew->met = end_met;
+	crew_run(test, crew, 6, 1500, end_crew, w);
+	kunit_info(test, "%d refused, %d heaps ended\n", atomic_read(&w->refused),
+		   atomic_read(&w->ended));
+	KUNIT_EXPECT_TRUE(test, end_met(crew));
+	KUNIT_EXPECT_EQ(test, atomic64_read(&goalloc_pages_charged), before);
+	heap_kunit_check(test, w->heap, 0);
+}
+
+/* Of another heap what is kept goes where there is time for it, and only there. */
+static void limits_max_takes_kept(struct kunit *test)
+{
+	struct goalloc_heap *keeper = heap_kunit_create(test, BACKING_LINEAR, 0);
+	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_LINEAR, 0);
+	void *obj;
+	u64 before;
+
+	quiet_at_end(test);
+	before = atomic64_read(&goalloc_pages_charged);
+	WRITE_ONCE(goalloc_max, (before + 10) * PAGE_BYTES);
+	keeper->page_caches = true;
+	obj = goalloc_heap_alloc(keeper, END_BYTES, 0, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, obj);
+	goalloc_free(obj);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&goalloc_pages_charged), before + 9);
+	KUNIT_EXPECT_NULL(test, goalloc_heap_alloc(heap, END_BYTES, 0, GFP_ATOMIC | __GFP_NOWARN));
+	KUNIT_EXPECT_EQ(test, atomic64_read(&goalloc_pages_charged), before + 9);
+	obj = goalloc_heap_alloc(heap, END_BYTES, 0, GFP_KERNEL);
+	KUNIT_EXPECT_NOT_NULL(test, obj);
+	KUNIT_EXPECT_EQ(test, mheap_pages_in_use(keeper), 0);
+	goalloc_free(obj);
+	heap_kunit_check(test, heap, 0);
+	heap_kunit_check(test, keeper, 0);
+}
+
 static struct kunit_case limits_cases[] = {
 	KUNIT_CASE_PARAM(limits_excess, excess_gen_params),
 	KUNIT_CASE(limits_turns),
@@ -559,6 +662,8 @@ static struct kunit_case limits_cases[] = {
 	KUNIT_CASE(limits_bounded),
 	KUNIT_CASE(limits_of_all),
 	KUNIT_CASE_SLOW(limits_max),
+	KUNIT_CASE_SLOW(limits_max_of_ending),
+	KUNIT_CASE(limits_max_takes_kept),
 	{}
 };
 
