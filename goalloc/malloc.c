@@ -6,10 +6,13 @@
  * name:
  *
  *	malloc		which path: tiny, small, large; free
+ *	bulk		several objects at a time
  *	sizeclass	small sizes to size classes
  *	mcache		each CPU and context: a span of each class to take from
  *	mcentral	each class: the spans that no mcache has
- *	mheap		the heap: spans from runs of pages, addresses to spans
+ *	mheap		the heap: spans from runs of pages
+ *	arena		its address space: chunks of pages, addresses to spans
+ *	pagecache	runs of pages that each CPU has set aside
  *	pagealloc	runs of pages: a radix tree over the bitmaps of pallocbits
  *	backing		memory behind pages: alloc_pages(), in blocks on kernel heaps
  *	sparse		and a page at a time on file heaps, mapped by processes
@@ -44,17 +47,16 @@
 /* A request for more than any address space has. */
 #define MALLOC_MAX	GOALLOC_HEAP_SPACE
 
-static __always_inline struct mcache *this_mcache(struct goalloc_heap *heap,
-						  enum mcache_context ctx)
-{
-	return this_cpu_ptr(heap->mcache)->ctx[ctx];
-}
-
-/*
- * Addresses of a sparse heap are no pointers. False if the task is to end before all
- * of a large object is zero.
+/**
+ * malloc_zero - makes part of an object zero
+ * @heap: the heap
+ * @addr: where; on a sparse heap that is no pointer
+ * @len: bytes
+ *
+ * Context: any but NMI.
+ * Return: false if the task is to end before all of a large object is zero.
  */
-static bool malloc_zero(struct goalloc_heap *heap, unsigned long addr, u64 len)
+bool malloc_zero(struct goalloc_heap *heap, unsigned long addr, u64 len)
 {
 	if (heap->backing == BACKING_SPARSE)
 		return sparse_zero(heap, addr, len);
@@ -63,9 +65,20 @@ static bool malloc_zero(struct goalloc_heap *heap, unsigned long addr, u64 len)
 	return true;
 }
 
-/* Apart from the fast path, which then needs no stack of its own. */
-static noinline unsigned long malloc_small_slow(struct goalloc_heap *heap, u8 spc, gfp_t gfp,
-						bool *needzero)
+/**
+ * malloc_small_slow - takes a slot of a class when the span at hand has none
+ * @heap: the heap
+ * @spc: span class
+ * @gfp: how to get a span
+ * @needzero: whether there may be old bytes in it; may be NULL
+ *
+ * Apart from the fast path, which then needs no stack of its own.
+ *
+ * Context: as @gfp says; preemption as the caller has it.
+ * Return: the slot's address, or 0.
+ */
+noinline unsigned long malloc_small_slow(struct goalloc_heap *heap, u8 spc, gfp_t gfp,
+					 bool *needzero)
 {
 	struct mspan *span;
 	unsigned long v = mcache_next_free(heap, spc, gfp, &span);
@@ -322,12 +335,6 @@ static void count_tiny_free(struct mspan *s, struct mcache *mc)
 		atomic64_inc(&s->heap->tinyfrees);
 }
 
-/* Whose spans this CPU allocates from in this context, tiny ones apart. Preemption off. */
-static __always_inline u32 owner_here(void)
-{
-	return smp_processor_id() | mcache_context() << MCACHE_CONTEXT_SHIFT;
-}
-
 /*
  * Frees an object of a span that this CPU has in this context: plain loads and
  * stores. Preemption off. False if it is no live object: then nothing has changed.
@@ -362,13 +369,6 @@ static __always_inline bool free_fast(struct mspan *s, unsigned long addr)
 	if (unlikely(READ_ONCE(s->owner) != smp_processor_id()))
 		return false;
 	return free_owned(s, addr);
-}
-
-/* Before a slot becomes free: what comes next into it finds old bytes. */
-static void mark_needzero(struct mspan *s)
-{
-	if (!READ_ONCE(s->needzero))
-		WRITE_ONCE(s->needzero, 1);
 }
 
 static int free_tiny(struct mspan *s, unsigned long addr, struct mcache *mc, bool mine,
@@ -436,83 +436,6 @@ static void count_fault(struct goalloc_heap *heap, int err)
 	mheap_fault(heap, err == -EALREADY ? GOALLOC_FAULT_DOUBLE :
 			  err == -EINVAL ? GOALLOC_FAULT_STRAY : GOALLOC_FAULT_WILD);
 }
-
-/*
- * Frees objects in a row that share a word of bits in a span that others have, or
- * nobody: as mspan_free_remote() does one, all with one swap. Preemption off. Of
- * *@gone the caller disposes with preemption on. Returns how many; what comes next
- * lies elsewhere, or needs a closer look.
- */
-static __always_inline size_t free_remote_bulk(struct mspan *s, size_t n, const u64 *addrs,
-					       struct mspan **gone)
-{
-	enum mcache_context ctx = mcache_context();
-	union mspan_word *w, old, new;
-	unsigned long base;
-	struct mcache *mc;
-	size_t i;
-	u64 slot;
-	u32 live;
-
-	if (unlikely(mspan_is_large(s) || s->tiny || ctx == MCACHE_NMI))
-		return 0;
-	if (unlikely(!mspan_divide(s, addrs[0], &slot)))
-		return 0;
-	w = &s->words[slot / MSPAN_WORD_SLOTS];
-	base = mspan_slot_addr(s, round_down(slot, MSPAN_WORD_SLOTS));
-	mark_needzero(s);
-	old.both = READ_ONCE(w->both);
-	do {
-		live = mspan_word_live(old);
-		for (i = 0; i < n; i++) {
-			/* An object elsewhere is in no slot of the word, or no multiple. */
-			if (mul_halves(addrs[i] - base, &s->divmul, &slot) >= s->divmul ||
-			    slot >= MSPAN_WORD_SLOTS || !test_and_clear_slot(&live, slot))
-				break;
-		}
-		if (!i)
-			return 0;
-		checkers_freeing_slots(s, w - s->words, mspan_word_live(old) & ~live);
-		new = old;
-		new.kept &= ~(mspan_word_live(old) & ~live);
-	} while (!try_cmpxchg(&w->both, &old.both, new.both));
-
-	mc = this_mcache(s->heap, ctx);
-	if (likely(mc != &goalloc_emptymcache))
-		one_writer_add(mc->alloc[s->spanclass].nfree, i);
-	else
-		atomic64_add(i, &s->heap->frees[s->spanclass]);
-	if (READ_ONCE(s->place) != MSPAN_CACHED && mcentral_freed(s, w - s->words))
-		*gone = s;
-	return i;
-}
-
-/**
- * mallocgc_free_bulk - frees objects of a sparse heap that lie together
- * @heap: the heap
- * @n: how many there are
- * @addrs: their heap addresses, any values
- *
- * Context: task, may sleep.
- * Return: how many of the first ones were freed; if none, the first is for
- * mallocgc_free().
- */
-size_t mallocgc_free_bulk(struct goalloc_heap *heap, size_t n, const u64 *addrs)
-{
-	struct mspan *s, *gone = NULL;
-	size_t done = 0;
-
-	preempt_disable();
-	s = span_of_heap(heap, addrs[0]);
-	if (s)
-		done = free_remote_bulk(s, n, addrs, &gone);
-	preempt_enable();
-	if (gone)
-		mheap_return_span(gone);
-	return done;
-}
-
-GOALLOC_EXPORT_FOR_KUNIT(mallocgc_free_bulk);
 
 /**
  * mallocgc_free - frees an object of a sparse heap
@@ -594,19 +517,6 @@ out:
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(mallocgc_query);
-
-/*
- * On kernel heaps only what a tiny block has three of at least shares one. Two in a
- * block, or one, lie no closer than slots of 8 and 16 bytes, and are made and freed
- * in a fifth of the instructions there.
- */
-static __always_inline bool is_packed(size_t size)
-{
-	return size <= __GOALLOC_PACKED_MAX;
-}
-
-static_assert(3 * __GOALLOC_PACKED_MAX <= GOALLOC_TINY_SIZE &&
-	      3 * (__GOALLOC_PACKED_MAX + 1) > GOALLOC_TINY_SIZE);
 
 static __always_inline void *heap_alloc_large(struct goalloc_heap *heap, size_t size,
 					      bool noscan, gfp_t gfp)
@@ -976,7 +886,14 @@ static __always_inline bool free_quick(const void *obj, struct mspan *s)
 				   free_remote_fast(s, (unsigned long)obj);
 }
 
-static noinline void free_elsewhere_or_warn(const void *obj, struct mspan *s)
+/**
+ * free_elsewhere_or_warn - frees what is not of this CPU and context, or warns
+ * @obj: any value
+ * @s: its span in the direct map, or &goalloc_emptymspan
+ *
+ * Context: as goalloc_free(), with preemption off, which it turns on.
+ */
+noinline void free_elsewhere_or_warn(const void *obj, struct mspan *s)
 {
 	if (!free_quick(obj, s))
 		free_slow_or_warn(obj);
@@ -1135,175 +1052,3 @@ void *goalloc_realloc(const void *obj, size_t size, gfp_t gfp)
 	return new;
 }
 EXPORT_SYMBOL_GPL(goalloc_realloc);
-
-/* Takes up to @n free slots of the current word. Returns how many there were. */
-static __always_inline size_t next_free_bulk(struct mcache_alloc *a, size_t n, void **objs)
-{
-	union mspan_word *w = a->word;
-	u32 free = READ_ONCE(w->free), can = free & READ_ONCE(w->kept), left = can;
-	void **obj = objs, **end = objs + n;
-	unsigned long base = a->base;
-	u32 elemsize = a->elemsize;
-
-	/* The empty mcache is nobody's to write. */
-	if (!can)
-		return 0;
-	while (left && obj < end) {
-		*obj++ = (void *)(base + first_slot(left) * elemsize);
-		left &= left - 1;
-	}
-	WRITE_ONCE(w->free, free & ~(can ^ left));
-	one_writer_add(a->nmalloc, obj - objs);
-	return obj - objs;
-}
-
-/* Word by word. Returns how many were made; @size bytes of each were asked for. */
-static __always_inline size_t alloc_bulk(struct goalloc_heap *heap, u8 spc, u32 elemsize,
-					 u32 size, gfp_t gfp, size_t n, void **objs)
-{
-	size_t done = 0, from;
-
-	while (done < n) {
-		struct mcache *mc;
-		unsigned long v;
-		size_t taken;
-
-		preempt_disable();
-		mc = this_mcache(heap, mcache_context());
-		taken = next_free_bulk(&mc->alloc[spc], n - done, objs + done);
-		if (!taken && (mcache_next_word(mc, spc) || mcache_next_span(mc, spc)))
-			taken = next_free_bulk(&mc->alloc[spc], n - done, objs + done);
-		preempt_enable();
-		done += taken;
-		if (!taken) {
-			v = malloc_small(heap, spc, gfp, NULL);
-			if (!v)
-				break;
-			objs[done++] = (void *)v;
-		}
-	}
-	if (gfp & __GFP_ZERO)
-		for (from = 0; from < done; from++)
-			malloc_zero(heap, (unsigned long)objs[from], elemsize);
-	for (from = 0; GOALLOC_CHECKERS && from < done; from++)
-		checkers_made((unsigned long)objs[from], size, gfp);
-	return done;
-}
-
-/**
- * goalloc_alloc_bulk - makes several objects of one size
- * @heap: the heap, or NULL for the module's own
- * @size: bytes of each
- * @flags: as for goalloc_heap_alloc()
- * @gfp: as for goalloc_alloc()
- * @n: how many
- * @objs: where their addresses go
- *
- * Context: as goalloc_alloc().
- * Return: how many were made; the first ones of @objs.
- */
-size_t goalloc_alloc_bulk(struct goalloc_heap *heap, size_t size, u32 flags, gfp_t gfp,
-			  size_t n, void **objs)
-{
-	bool noscan = !(flags & GOALLOC_SCAN);
-	size_t done = 0;
-	u8 class;
-
-	if (flags & ~(GOALLOC_SCAN | GOALLOC_UNINIT))
-		return 0;
-	heap = heap ?: goalloc_kernel_heap;
-	if (size - 1 >= GOALLOC_MAX_SMALL_SIZE || (noscan && is_packed(size))) {
-		for (; done < n; done++) {
-			objs[done] = heap_alloc(heap, size, noscan, gfp);
-			if (!objs[done])
-				break;
-		}
-		return done;
-	}
-	class = goalloc_size_to_class(size);
-	return alloc_bulk(heap, make_spanclass(class, noscan), goalloc_class_to_size[class], size,
-			  gfp, n, objs);
-}
-EXPORT_SYMBOL_GPL(goalloc_alloc_bulk);
-
-/**
- * goalloc_class_alloc_bulk - makes several objects of an exact class
- * @cls: from goalloc_class_create()
- * @gfp: as for goalloc_alloc()
- * @n: how many
- * @objs: where their addresses go
- *
- * Context: as goalloc_alloc().
- * Return: how many were made; the first ones of @objs.
- */
-size_t goalloc_class_alloc_bulk(struct goalloc_class *cls, gfp_t gfp, size_t n, void **objs)
-{
-	return alloc_bulk(cls->heap, cls->spc, cls->heap->central[cls->spc].elemsize, cls->size,
-			  gfp, n, objs);
-}
-EXPORT_SYMBOL_GPL(goalloc_class_alloc_bulk);
-
-/*
- * Frees objects in a row that share a word of bits in a span that this CPU has in
- * this context, as free_owned() does one. Preemption off. Returns how many; what
- * comes next lies elsewhere, or is for goalloc_free().
- */
-static __always_inline size_t free_owned_bulk(struct mspan *s, size_t n, void **objs)
-{
-	void **obj = objs, **end = objs + n;
-	union mspan_word *w;
-	unsigned long base;
-	u32 live, was;
-	u64 slot;
-
-	if (unlikely(!mspan_divide(s, (unsigned long)objs[0], &slot)))
-		return 0;
-	w = &s->words[slot / MSPAN_WORD_SLOTS];
-	base = mspan_slot_addr(s, round_down(slot, MSPAN_WORD_SLOTS));
-	was = READ_ONCE(w->kept) & ~READ_ONCE(w->free);
-	live = was;
-	do {
-		/* An object elsewhere is in no slot of the word, or no multiple. */
-		if (mul_halves((unsigned long)*obj - base, &s->divmul, &slot) >= s->divmul ||
-		    slot >= MSPAN_WORD_SLOTS)
-			break;
-		if (unlikely(!test_and_clear_slot(&live, slot)))
-			break;
-	} while (++obj < end);
-	checkers_freeing_slots(s, w - s->words, was & ~live);
-	WRITE_ONCE(w->free, READ_ONCE(w->free) | (was & ~live));
-	one_writer_add(s->cache->nfree, obj - objs);
-	return obj - objs;
-}
-
-/**
- * goalloc_free_bulk - frees several objects
- * @n: how many
- * @objs: the objects, of whatever sizes and heaps; NULL among them is fine
- *
- * Context: as goalloc_free().
- */
-void goalloc_free_bulk(size_t n, void **objs)
-{
-	struct mspan *s, *gone;
-	size_t i, freed;
-
-	for (i = 0; i < n; i += freed) {
-		gone = NULL;
-		preempt_disable();
-		s = span_of_direct((unsigned long)objs[i]);
-		if (likely(READ_ONCE(s->owner) == owner_here()))
-			freed = free_owned_bulk(s, n - i, objs + i);
-		else
-			freed = free_remote_bulk(s, n - i, (const u64 *)(objs + i), &gone);
-		if (likely(freed)) {
-			preempt_enable();
-			if (unlikely(gone))
-				mheap_free_span(gone);
-		} else {
-			free_elsewhere_or_warn(objs[i], s);
-			freed = 1;
-		}
-	}
-}
-EXPORT_SYMBOL_GPL(goalloc_free_bulk);

@@ -373,6 +373,13 @@ static __always_inline bool mspan_word_free_remote(union mspan_word *w, u32 mask
 	return true;
 }
 
+/* Before a slot becomes free: what comes next into it finds old bytes. */
+static inline void mark_needzero(struct mspan *s)
+{
+	if (!READ_ONCE(s->needzero))
+		WRITE_ONCE(s->needzero, 1);
+}
+
 /* The one slot of a large object's span. */
 static inline bool mspan_large_live(const struct mspan *s)
 {
