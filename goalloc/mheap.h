@@ -141,6 +141,9 @@ struct goalloc_arena {
 
 #define GOALLOC_L2_CHUNKS	(GOALLOC_ARENA_L2 * GOALLOC_ARENA_CHUNKS)
 
+/* Pages that are freed, or added to the heap, under one taking of the lock. */
+#define MHEAP_PIECE_PAGES	(8 * PALLOC_CHUNK_PAGES)
+
 /**
  * struct goalloc_arena_l2 - 8 GiB of arenas
  * @arenas: the arenas; entries come and go under the heap lock
@@ -425,6 +428,17 @@ static inline void mheap_put(struct goalloc_heap *heap)
 		complete(&heap->unused);
 }
 
+/*
+ * Pages are in a span now; @scav of them count as released until here. Context: any
+ * but NMI.
+ */
+static inline void mheap_use_pages(struct goalloc_heap *heap, u64 npages, u64 scav)
+{
+	atomic64_sub(scav, &heap->pages_released);
+	smp_mb__after_atomic(); /* for readmemstats() released pages are idle */
+	atomic64_add(npages, &heap->pages_in_use);
+}
+
 struct goalloc_heap *mheap_from(u64 id);
 
 int mheap_module_init(void);
@@ -442,11 +456,19 @@ void mheap_return_span(struct mspan *s);
 void mheap_free_span(struct mspan *s);
 struct goalloc_chunk *mheap_chunk(struct goalloc_heap *heap, u64 addr);
 void mheap_chunk_changed(struct goalloc_heap *heap, struct goalloc_chunk *c, u64 addr);
+void mheap_range_changed(struct goalloc_heap *heap, u64 addr, u64 npages);
 u64 mheap_find_chunk(struct goalloc_heap *heap, enum mheap_index index, u64 below);
+bool mheap_grow(struct goalloc_heap *heap, u64 npages, gfp_t gfp);
+void mheap_destroy_tables(struct goalloc_heap *heap);
 u64 mheap_release_tables(struct goalloc_heap *heap, u64 keep_pages, u64 from);
 u64 mheap_release_tables_until(struct goalloc_heap *heap, u64 keep_pages, u64 from, u64 until);
 void mheap_flush_page_caches(struct goalloc_heap *heap);
+void linear_wall(struct goalloc_heap *heap, u64 addr);
+void mheap_flush_page_cache(struct goalloc_heap *heap, struct page_cache *pc);
 void mheap_back_cached(struct goalloc_heap *heap, u64 addr, u32 npages);
+u64 mheap_take_cached(struct goalloc_heap *heap, u64 npages, u64 *scav);
+bool mheap_puts_cached(struct goalloc_heap *heap, const struct mspan *s);
+void mheap_put_cached(struct goalloc_heap *heap, u64 addr, u64 npages);
 struct mspan *mheap_span_in_chunk(struct goalloc_heap *heap, u64 *addr);
 struct mspan *mheap_next_span(struct goalloc_heap *heap, u64 *addr);
 struct mspan *span_of_heap(struct goalloc_heap *heap, u64 addr);

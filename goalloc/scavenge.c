@@ -1057,6 +1057,7 @@ static int scavenge_oom(struct notifier_block *nb, unsigned long event, void *da
 struct notifier_block goalloc_oom_notifier = {
 	.notifier_call = scavenge_oom,
 };
+
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_oom_notifier);
 
 /**
