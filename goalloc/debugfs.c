@@ -356,10 +356,33 @@ static const struct debugfs_file heap_files[] = {
 	{ }
 };
 
-static void add_files(struct goalloc_heap *heap, const struct debugfs_file *f)
+/*
+ * False if no more are to be made: there was no memory for one, of which debugfs has
+ * said something in the log, or the task is to end.
+ */
+static bool add_file(struct goalloc_heap *heap, struct dentry *dir, const char *name,
+		     umode_t mode, const struct file_operations *fops)
 {
-	for (; f->name; f++)
-		debugfs_create_file(f->name, f->mode, heap->debugfs, heap, f->fops);
+	return !fatal_signal_pending(current) &&
+	       !IS_ERR(debugfs_create_file(name, mode, dir, heap, fops));
+}
+
+static bool add_files(struct goalloc_heap *heap, const struct debugfs_file *f)
+{
+	while (f->name && add_file(heap, heap->debugfs, f->name, f->mode, f->fops))
+		f++;
+	return !f->name;
+}
+
+static void add_memstats(struct goalloc_heap *heap)
+{
+	struct dentry *dir = debugfs_create_dir("memstats", heap->debugfs);
+	unsigned int i;
+
+	for (i = 0; i < mstats_num_fields; i++)
+		if (!add_file(heap, dir, mstats_fields[i].name, 0400, &memstats_fops))
+			return;
+	add_file(heap, dir, "by_size", 0400, &by_size_fops);
 }
 
 /**
@@ -367,27 +390,21 @@ static void add_files(struct goalloc_heap *heap, const struct debugfs_file *f)
  * @heap: the heap, complete; its id is the directory's name
  *
  * Failure is not reported, as debugfs would have it: nothing depends on files
- * in it.
+ * in it. After the first one no more are tried, or each would say so in the log.
  *
  * Context: Task. Sleeps. No lock held: it allocates in the caller's name.
  */
 void goalloc_debugfs_add(struct goalloc_heap *heap)
 {
-	struct dentry *memstats;
 	char id[21];
-	unsigned int i;
 
+	if (fatal_signal_pending(current))
+		return;
 	snprintf(id, sizeof(id), "%llu", heap->id);
 	heap->debugfs = debugfs_create_dir(id, debugfs_heaps);
-	add_files(heap, heap_files);
-	add_files(heap, debugfs_class_files);
-	add_files(heap, debugfs_page_files);
-
-	memstats = debugfs_create_dir("memstats", heap->debugfs);
-	for (i = 0; i < mstats_num_fields; i++)
-		debugfs_create_file(mstats_fields[i].name, 0400, memstats, heap,
-				    &memstats_fops);
-	debugfs_create_file("by_size", 0400, memstats, heap, &by_size_fops);
+	if (!IS_ERR(heap->debugfs) && add_files(heap, heap_files) &&
+	    add_files(heap, debugfs_class_files) && add_files(heap, debugfs_page_files))
+		add_memstats(heap);
 }
 
 /**

@@ -82,7 +82,8 @@ FIXTURE_TEARDOWN(idle)
 		dev_background(self->background);
 }
 
-static uint64_t scavenger(const FIXTURE_DATA(idle) *self, enum holder holder, const char *name,
+/* What FIXTURE_DATA() stands for, which checkpatch takes for a product. */
+static uint64_t scavenger(const struct _test_data_idle *self, enum holder holder, const char *name,
 			  int word)
 {
 	return holder == KERNEL_HEAP ? kheap_tree(0, "scavenger", name, word) :
@@ -93,7 +94,7 @@ static uint64_t scavenger(const FIXTURE_DATA(idle) *self, enum holder holder, co
  * So much is idle. The kernel may have begun to take it: what is in neither figure
  * just now comes into one.
  */
-static bool has_idle(const FIXTURE_DATA(idle) *self, enum holder holder, uint64_t bytes)
+static bool has_idle(const struct _test_data_idle *self, enum holder holder, uint64_t bytes)
 {
 	int i;
 
@@ -107,7 +108,7 @@ static bool has_idle(const FIXTURE_DATA(idle) *self, enum holder holder, uint64_
 }
 
 /* A file heap gets so much memory, and keeps a sixteenth of it in use. */
-static bool hold_in_file(FIXTURE_DATA(idle) *self, uint64_t bytes)
+static bool hold_in_file(struct _test_data_idle *self, uint64_t bytes)
 {
 	int fd = self->fd;
 	uint64_t *all = calloc(bytes / OBJECT, sizeof(*all)), i;
@@ -130,7 +131,7 @@ static bool hold_in_file(FIXTURE_DATA(idle) *self, uint64_t bytes)
 }
 
 /* What stays are the last ones, so that whole blocks are idle. */
-static bool hold_in_kernel(FIXTURE_DATA(idle) *self, uint64_t bytes)
+static bool hold_in_kernel(struct _test_data_idle *self, uint64_t bytes)
 {
 	if (kheap("fill 0 -1 %llu %llu 1", KERNEL_OBJECT, bytes) || kheap_value("bytes") < bytes)
 		return false;
