@@ -73,7 +73,7 @@ static u32 class_pages(u32 elemsize)
 struct goalloc_class *goalloc_class_create(struct goalloc_heap *heap, const char *name,
 					   size_t size, size_t align, u32 flags)
 {
-	struct goalloc_class *cls;
+	struct goalloc_class *cls, **table = NULL;
 	struct mcentral *c;
 	u32 i;
 
@@ -94,17 +94,22 @@ struct goalloc_class *goalloc_class_create(struct goalloc_heap *heap, const char
 	cls->flags = flags;
 	strscpy(cls->name, name ?: "", sizeof(cls->name));
 
+	/* Not under the mutex: who may not wait for what is reclaimed may wait for that. */
+	if (!READ_ONCE(heap->classes))
+		table = persistentalloc(heap, &heap->other_bytes, CLASSES_SIZE, GFP_KERNEL);
 	mutex_lock(&goalloc_heaps_mutex);
-	if (!heap->classes)
+	if (!heap->classes && table) {
 		/* Readers must not see it before its zeroes. */
-		smp_store_release(&heap->classes, persistentalloc(heap, &heap->other_bytes,
-								  CLASSES_SIZE, GFP_KERNEL));
+		smp_store_release(&heap->classes, table);
+		table = NULL;
+	}
 	for (i = 0; i < GOALLOC_MAX_EXACT && mheap_class(heap, i); i++)
 		;
 	if (!heap->classes || i == GOALLOC_MAX_EXACT) {
 		int err = heap->classes ? -ENOSPC : -ENOMEM;
 
 		mutex_unlock(&goalloc_heaps_mutex);
+		persistentfree(&heap->other_bytes, table, CLASSES_SIZE);
 		kfree(cls);
 		return ERR_PTR(err);
 	}
@@ -128,6 +133,7 @@ struct goalloc_class *goalloc_class_create(struct goalloc_heap *heap, const char
 	/* Nor the class before it is complete, its mcentral, too: pairs with mheap_class(). */
 	smp_store_release(&heap->classes[i], cls);
 	mutex_unlock(&goalloc_heaps_mutex);
+	persistentfree(&heap->other_bytes, table, CLASSES_SIZE);
 	return cls;
 }
 EXPORT_SYMBOL_GPL(goalloc_class_create);
