@@ -82,6 +82,14 @@ static inline void mm_account_reclaimed_pages(unsigned long pages)
 }
 #endif
 
+/* Until 6.2 what may use more of the reserves had a flag of its own. */
+#include <linux/gfp.h>
+#ifdef __GFP_ATOMIC
+#define GOALLOC_GFP_ATOMIC	__GFP_ATOMIC
+#else
+#define GOALLOC_GFP_ATOMIC	((__force gfp_t)0)
+#endif
+
 /* A shrinker is allocated by the kernel since 6.7, by whoever has it before. */
 #include <linux/shrinker.h>
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)

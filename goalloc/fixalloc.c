@@ -149,8 +149,11 @@ static unsigned int mspan_layout(u32 nelems, bool tiny)
 static gfp_t meta_gfp(const struct goalloc_heap *heap, gfp_t gfp)
 {
 	gfp &= FIXALLOC_GFP;
+	/* What describes objects of several is nobody's. */
 	if (heap->backing == BACKING_SPARSE)
 		gfp |= __GFP_ACCOUNT;
+	else
+		gfp &= ~__GFP_ACCOUNT;
 	return gfp | __GFP_ZERO | __GFP_NOWARN;
 }
 

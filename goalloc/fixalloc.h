@@ -12,6 +12,7 @@
 #include <linux/preempt.h>
 #include <linux/types.h>
 
+#include "compat.h"
 #include "mspan.h"
 
 struct goalloc_chunk;
@@ -21,7 +22,7 @@ struct mcache;
 /* What of a caller's flags is about how to get memory, not which. */
 #define FIXALLOC_GFP	(__GFP_RECLAIM | __GFP_HIGH | __GFP_IO | __GFP_FS | __GFP_NORETRY | \
 			 __GFP_RETRY_MAYFAIL | __GFP_MEMALLOC | __GFP_NOMEMALLOC | \
-			 __GFP_ACCOUNT)
+			 __GFP_ACCOUNT | GOALLOC_GFP_ATOMIC)
 
 /*
  * On PREEMPT_RT neither the slab nor the page allocator may be called with
