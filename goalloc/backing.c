@@ -2,11 +2,17 @@
 /*
  * Linear backing, and which backing it is (Go: mem.go, mem_linux.go).
  */
+#include <linux/rbtree.h>
+/* sparse finds fault with a line of it, which has no __rcu; not with its plain twin. */
+#ifdef __CHECKER__
+#define rb_link_node_rcu	rb_link_node
+#endif
+#include <linux/rbtree_latch.h>
+
 #include <linux/bitops.h>
 #include <linux/gfp.h>
 #include <linux/highmem.h>
 #include <linux/mm.h>
-#include <linux/rbtree_latch.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
@@ -108,7 +114,8 @@ static int spanmap_get(unsigned long addr, gfp_t gfp)
 		}
 		if (goalloc_should_fail())
 			return -ENOMEM;
-		new = kmemdup(&empty_leaf, sizeof(*new), (gfp & FIXALLOC_GFP) | __GFP_NOWARN);
+		new = kmemdup(&empty_leaf, sizeof(*new),
+			      (gfp & FIXALLOC_GFP & ~__GFP_ACCOUNT) | __GFP_NOWARN);
 		if (!new)
 			return -ENOMEM;
 	}
@@ -332,6 +339,8 @@ static bool linear_install(struct goalloc_heap *heap, struct goalloc_chunk *c, u
 		c->palloc.block_pages[goalloc_chunk_page(addr) / PALLOC_HALF_PAGES] == pages;
 
 	if (ok) {
+		/* Whoever gives a page of it back takes that off. */
+		mheap_count(&heap->backed, (u64)pages << GOALLOC_PAGE_SHIFT);
 		/* All of the block is backed now, not only the span. */
 		atomic64_sub(pagealloc_clear_scavenged(&heap->pages, first, pages),
 			     &heap->pages_released);
@@ -341,7 +350,6 @@ static bool linear_install(struct goalloc_heap *heap, struct goalloc_chunk *c, u
 	mheap_unlock(heap, flags);
 	if (!ok)
 		return false;
-	mheap_count(&heap->backed, (u64)pages << GOALLOC_PAGE_SHIFT);
 	/* Nor only what is in the page allocator. */
 	mheap_back_cached(heap, first, pages);
 	return true;
@@ -349,14 +357,16 @@ static bool linear_install(struct goalloc_heap *heap, struct goalloc_chunk *c, u
 
 /*
  * Memory for a block, from the node of the CPU that asks if it has some. Large
- * blocks are nice to have, and nothing is reclaimed for them.
+ * blocks are nice to have, and nothing is reclaimed for them, by others neither, nor
+ * taken from reserves. Whose object is the first in it does not pay for all of it.
  */
 static struct page *linear_alloc(u32 pages, gfp_t gfp)
 {
-	gfp = (gfp & FIXALLOC_GFP) | __GFP_NOWARN;
+	gfp = (gfp & FIXALLOC_GFP & ~__GFP_ACCOUNT) | __GFP_NOWARN;
 	if (pages > PALLOC_BLOCK_MIN)
 		gfp = (gfp | __GFP_NORETRY | __GFP_NOMEMALLOC) &
-		      ~(__GFP_RETRY_MAYFAIL | __GFP_DIRECT_RECLAIM | __GFP_MEMALLOC);
+		      ~(__GFP_RETRY_MAYFAIL | __GFP_RECLAIM | __GFP_MEMALLOC | __GFP_HIGH |
+			GOALLOC_GFP_ATOMIC);
 	return goalloc_should_fail() ? NULL :
 		alloc_pages_node(numa_mem_id(), gfp, linear_order(pages));
 }
@@ -668,20 +678,24 @@ int backing_map_span(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
  * backing_unmap_span - no address finds the span any more
  * @heap: the heap
  * @s: the span
+ * @may_sleep: the caller is a task that may sleep, as it has to for a vmapped span,
+ *	and for one of a heap that is mapped
  *
  * Nor is it in the page tables of any process any more.
  *
- * Context: any but NMI; a task that may sleep for a vmapped span, and one of a
- * heap that is mapped.
+ * Context: any but NMI.
+ * Return: false if it has to sleep after all, as the heap was mapped just now: then
+ * all of it is to be done again where that is allowed.
  */
-void backing_unmap_span(struct goalloc_heap *heap, struct mspan *s)
+bool backing_unmap_span(struct goalloc_heap *heap, struct mspan *s, bool may_sleep)
 {
 	if (heap->backing == BACKING_SPARSE)
-		sparse_unmap_span(heap, s);
-	else if (s->vmapped)
+		return sparse_unmap_span(heap, s, may_sleep);
+	if (s->vmapped)
 		mapped_unmap(heap, s);
 	else
 		spanmap_clear(s);
+	return true;
 }
 
 /**

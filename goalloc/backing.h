@@ -64,7 +64,7 @@ void backing_module_exit(void);
 int backing_commit(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp);
 void *backing_block(struct goalloc_heap *heap, u64 addr);
 int backing_map_span(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp);
-void backing_unmap_span(struct goalloc_heap *heap, struct mspan *s);
+bool backing_unmap_span(struct goalloc_heap *heap, struct mspan *s, bool may_sleep);
 void backing_decommit(struct goalloc_heap *heap, struct mspan *s);
 void linear_release(struct goalloc_heap *heap, u64 addr, u32 npages,
 		    const unsigned long *holes);

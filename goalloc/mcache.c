@@ -722,7 +722,7 @@ static void mcache_flush_cpus(struct goalloc_heap *heap)
 			continue;
 		}
 		INIT_WORK_ONSTACK(&f.work, mcache_flush_workfn);
-		schedule_work_on(cpu, &f.work);
+		queue_work_on(cpu, goalloc_flush_wq, &f.work);
 		flush_work(&f.work);
 		destroy_work_on_stack(&f.work);
 	}

@@ -9,6 +9,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/wait_bit.h>
 
 #include "backing.h"
 #include "checkers.h"
@@ -33,6 +34,7 @@ struct goalloc_heap *goalloc_kernel_heap;
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_kernel_heap);
 struct workqueue_struct *goalloc_wq;
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_wq);
+struct workqueue_struct *goalloc_flush_wq;
 struct percpu_counter goalloc_held;
 GOALLOC_EXPORT_FOR_KUNIT(goalloc_held);
 struct percpu_counter goalloc_idle;
@@ -269,27 +271,41 @@ static u64 mheap_take_long(struct goalloc_heap *heap, struct mspan *s, u64 npage
 }
 
 /**
- * mheap_from - the first heap from a number on
- * @id: the number
+ * mheap_next - goes through all heaps
+ * @heap: where it is, from mheap_next(), or NULL to begin
+ *
+ * Who ends before the last one calls mheap_put().
  *
  * Context: any.
- * Return: the heap, which stays until mheap_put(), or NULL.
+ * Return: the next heap by number, which stays until it is given to mheap_next() again
+ * or to mheap_put(); NULL behind the last one.
  */
-struct goalloc_heap *mheap_from(u64 id)
+struct goalloc_heap *mheap_next(struct goalloc_heap *heap)
 {
-	struct goalloc_heap *heap, *next = NULL;
+	struct goalloc_heap *next = NULL, *h = heap;
+	u64 id = heap ? heap->id + 1 : 0;
 
-	/* Heaps are in the list in the order of their numbers. */
 	rcu_read_lock();
-	list_for_each_entry_rcu(heap, &goalloc_heaps, list) {
-		if (heap->id >= id && mheap_get(heap)) {
-			next = heap;
+	/*
+	 * What follows a heap that has left the list may have left it, too, and be gone.
+	 * One that has not left when we ask here is followed by one that stays for us.
+	 */
+	if (!heap || READ_ONCE(heap->ending))
+		h = list_entry(&goalloc_heaps, typeof(*h), list);
+	list_for_each_entry_continue_rcu(h, &goalloc_heaps, list) {
+		/* Heaps are in the list in the order of their numbers. */
+		if (h->id >= id && mheap_get(h)) {
+			next = h;
 			break;
 		}
 	}
 	rcu_read_unlock();
+	if (heap)
+		mheap_put(heap);
 	return next;
 }
+
+GOALLOC_EXPORT_FOR_KUNIT(mheap_next);
 
 /* Would so many pages more pass the bound of all heaps? */
 static bool mheap_all_full(u64 npages)
@@ -305,17 +321,14 @@ static bool mheap_all_full(u64 npages)
  */
 static void mheap_flush_large(struct goalloc_heap *heap, u64 npages, gfp_t gfp)
 {
-	struct goalloc_heap *h;
-	u64 id = 0;
+	struct goalloc_heap *h = NULL;
 
 	large_cache_flush(heap);
 	if (!gfpflags_allow_blocking(gfp) || !mheap_all_full(npages))
 		return;
-	while ((h = mheap_from(id))) {
+	while ((h = mheap_next(h))) {
 		if (h->backing == BACKING_LINEAR)
 			large_cache_flush(h);
-		id = h->id + 1;
-		mheap_put(h);
 		cond_resched();
 	}
 }
@@ -404,7 +417,7 @@ again:
 	WRITE_ONCE(s->state, MSPAN_IN_USE);
 	if (backing_map_span(heap, s, gfp)) {
 		WRITE_ONCE(s->state, MSPAN_DEAD);
-		backing_unmap_span(heap, s);
+		backing_unmap_span(heap, s, true);
 		backing_decommit(heap, s);
 		goto fail;
 	}
@@ -447,13 +460,40 @@ struct mspan *mheap_alloc_span(struct goalloc_heap *heap, u64 npages, u64 align_
 		return NULL;
 	if (npages <= PALLOC_HALF_PAGES || heap->backing == BACKING_SPARSE)
 		s = mheap_try_span(heap, npages, align_pages, spc, elemsize, false, gfp);
-	/* No block holds it, or none that does is to be had. */
-	if (!s && map && npages > PALLOC_BLOCK_MIN)
+	/*
+	 * No block holds it, or none that does is to be had. For more than the machine has
+	 * tables would be made, and idle memory given back, in vain.
+	 */
+	if (!s && map && npages > PALLOC_BLOCK_MIN &&
+	    npages << GOALLOC_PAGE_SHIFT >> PAGE_SHIFT <= totalram_pages())
 		s = mheap_try_span(heap, npages, align_pages, spc, elemsize, true, gfp);
 	return s;
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(mheap_alloc_span);
+
+/* As mheap_return_span(). False if the caller may not sleep, and it takes that. */
+static bool mheap_try_return(struct mspan *s, bool may_sleep)
+{
+	struct goalloc_heap *heap = s->heap;
+
+	WRITE_ONCE(s->state, MSPAN_DEAD);
+	if (!backing_unmap_span(heap, s, may_sleep))
+		return false;
+	backing_decommit(heap, s);
+	atomic64_dec(&heap->nspans);
+	if (unlikely(mspan_is_closed(s)))
+		mheap_give_closed(heap, s);
+	else if (mheap_puts_cached(heap, s))
+		mheap_put_cached(heap, s->start_addr, s->npages);
+	else
+		mheap_give_run(heap, s->start_addr, s->npages);
+	mheap_uncharge(heap, s->npages);
+	gc_bits_free(s);
+	atomic_dec(&s->central->nspans);
+	fixalloc_mspan_free(heap, s);
+	return true;
+}
 
 /**
  * mheap_return_span - returns a span to the page heap (Go: freeSpan)
@@ -467,29 +507,20 @@ GOALLOC_EXPORT_FOR_KUNIT(mheap_alloc_span);
  */
 void mheap_return_span(struct mspan *s)
 {
-	struct goalloc_heap *heap = s->heap;
-
-	WRITE_ONCE(s->state, MSPAN_DEAD);
-	backing_unmap_span(heap, s);
-	backing_decommit(heap, s);
-	atomic64_dec(&heap->nspans);
-	if (unlikely(mspan_is_closed(s)))
-		mheap_give_closed(heap, s);
-	else if (mheap_puts_cached(heap, s))
-		mheap_put_cached(heap, s->start_addr, s->npages);
-	else
-		mheap_give_run(heap, s->start_addr, s->npages);
-	mheap_uncharge(heap, s->npages);
-	gc_bits_free(s);
-	atomic_dec(&s->central->nspans);
-	fixalloc_mspan_free(heap, s);
+	mheap_try_return(s, true);
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(mheap_return_span);
 
 static void mheap_return_workfn(struct work_struct *work)
 {
-	mheap_return_span(container_of(work, struct mspan, work));
+	struct mspan *s = container_of(work, struct mspan, work);
+	struct goalloc_heap *heap = s->heap;
+
+	mheap_return_span(s);
+	/* The heap may go now; what waits is known by its address alone. */
+	if (atomic_dec_and_test(&heap->returning))
+		wake_up_var(&heap->returning);
 }
 
 /**
@@ -503,14 +534,16 @@ static void mheap_return_workfn(struct work_struct *work)
  */
 void mheap_free_span(struct mspan *s)
 {
-	if ((s->vmapped || s->npages > MHEAP_INLINE_PAGES || mspan_is_closed(s) ||
-	     READ_ONCE(s->heap->mapped)) &&
-	    (!preemptible() || rcu_preempt_depth() || READ_ONCE(cpu_dead))) {
-		INIT_WORK(&s->work, mheap_return_workfn);
-		queue_work(goalloc_wq, &s->work);
+	bool may_sleep = preemptible() && !rcu_preempt_depth() && !READ_ONCE(cpu_dead);
+	bool sleeps = s->vmapped || s->npages > MHEAP_INLINE_PAGES || mspan_is_closed(s) ||
+		      READ_ONCE(s->heap->mapped);
+
+	/* It may be mapped just now. */
+	if ((may_sleep || !sleeps) && mheap_try_return(s, may_sleep))
 		return;
-	}
-	mheap_return_span(s);
+	atomic_inc(&s->heap->returning);
+	INIT_WORK(&s->work, mheap_return_workfn);
+	queue_work(goalloc_wq, &s->work);
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(mheap_free_span);
@@ -605,6 +638,7 @@ static struct goalloc_heap *heap_create(const struct goalloc_heap_params *params
 		heap->pages.fail_node = mheap_fail_node;
 	init_waitqueue_head(&heap->limit_wait);
 	heap->bg_next = jiffies;
+	heap->scav_again = jiffies;
 	heap->scav_below = GOALLOC_HEAP_END;
 	/* Half of the address space remains for what is in use. */
 	heap->holes_max = GOALLOC_NR_PAGES / 2;
@@ -684,6 +718,8 @@ void mheap_destroy(struct goalloc_heap *heap, bool quiet)
 	int cpu;
 
 	mutex_lock(&goalloc_heaps_mutex);
+	/* Before it leaves: see mheap_next(). */
+	WRITE_ONCE(heap->ending, true);
 	list_del_rcu(&heap->list);
 	mutex_unlock(&goalloc_heaps_mutex);
 	/* Nobody finds it any more, and who did gives its memory back. */
@@ -700,7 +736,8 @@ void mheap_destroy(struct goalloc_heap *heap, bool quiet)
 	/* What a cycle found dead is no leak. */
 	if (!quiet)
 		sweep_finish(heap);
-	flush_workqueue(goalloc_wq);
+	/* Its own spans on their way back, and nobody else's. */
+	wait_var_event(&heap->returning, !atomic_read(&heap->returning));
 	class_destroy_all(heap, quiet);
 	if (!quiet)
 		mheap_report_leaks(heap);
@@ -709,7 +746,7 @@ void mheap_destroy(struct goalloc_heap *heap, bool quiet)
 		checkers_span_ends(s);
 		mcentral_end_span(s);
 		WRITE_ONCE(s->state, MSPAN_DEAD);
-		backing_unmap_span(heap, s);
+		backing_unmap_span(heap, s, true);
 		if (s->vmapped)
 			backing_decommit(heap, s);
 		if (mspan_is_closed(s))
@@ -801,6 +838,7 @@ static void mheap_end_wq(void)
 	kernel_param_unlock(THIS_MODULE);
 	cancel_delayed_work_sync(&goalloc_bgscavenge);
 	destroy_workqueue(wq);
+	destroy_workqueue(goalloc_flush_wq);
 }
 
 /**
@@ -815,9 +853,15 @@ int mheap_module_init(void)
 	struct goalloc_heap *heap;
 	int ret;
 
-	goalloc_wq = alloc_workqueue("goalloc", WQ_UNBOUND, 0);
-	if (!goalloc_wq)
+	/* Memory comes back by them, and reclaim may be what waits. */
+	goalloc_flush_wq = alloc_workqueue("goalloc_flush", WQ_MEM_RECLAIM, 0);
+	if (!goalloc_flush_wq)
 		return -ENOMEM;
+	goalloc_wq = alloc_workqueue("goalloc", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	if (!goalloc_wq) {
+		destroy_workqueue(goalloc_flush_wq);
+		return -ENOMEM;
+	}
 	/* The teardown of a "prepare" state runs once the CPU is dead. */
 	ret = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "mm/goalloc:dead", NULL,
 					mheap_cpu_dead);

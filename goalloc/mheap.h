@@ -256,10 +256,13 @@ enum goalloc_scavenge_cause {
  * @limit_wait: those who wait for the soft limit to be reached
  * @users: those who give memory back in others' names, and the heap itself
  * @unused: the last of them is gone
+ * @ending: it leaves the list of heaps, or has (goalloc_heaps_mutex)
+ * @returning: spans that work items are to return
  * @scav_pass: the last search for the emptiest heap that found it
  * @refills: how often a page cache was filled (lock)
  * @bg_refills: that, when the background scavenger was here last
  * @bg_next: it does not come before, in jiffies
+ * @scav_again: one who wants a bounded piece passes it by until then, in jiffies
  * @scav_below: where the next search for a bounded piece goes on, when the last
  *	one met too many pages that somebody has references to
  * @scav_count: how often memory was given back, by cause
@@ -351,10 +354,13 @@ struct goalloc_heap {
 	wait_queue_head_t limit_wait;
 	refcount_t users;
 	struct completion unused;
+	bool ending;
+	atomic_t returning;
 	atomic64_t scav_pass;
 	u64 refills;
 	u64 bg_refills;
 	unsigned long bg_next;
+	unsigned long scav_again;
 	u64 scav_below;
 	atomic64_t scav_count[SCAVENGE_CAUSES];
 	atomic64_t scav_bytes[SCAVENGE_CAUSES];
@@ -381,6 +387,7 @@ extern struct mutex goalloc_heaps_mutex;
 extern struct list_head goalloc_heaps;
 extern struct goalloc_heap *goalloc_kernel_heap;	/* heap 0 */
 extern struct workqueue_struct *goalloc_wq;
+extern struct workqueue_struct *goalloc_flush_wq;
 extern bool goalloc_panic_on_fault;
 
 /* Of all heaps together; see scavenge.h. */
@@ -439,7 +446,7 @@ static inline void mheap_use_pages(struct goalloc_heap *heap, u64 npages, u64 sc
 	atomic64_add(npages, &heap->pages_in_use);
 }
 
-struct goalloc_heap *mheap_from(u64 id);
+struct goalloc_heap *mheap_next(struct goalloc_heap *heap);
 
 int mheap_module_init(void);
 void mheap_module_exit(void);

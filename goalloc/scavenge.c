@@ -22,11 +22,18 @@
 #define SCAVENGE_LIMIT_BYTES	SZ_128K
 #define SCAVENGE_LIMIT_MOST	SZ_1M
 
-/* What no heap has: all that is idle, and nothing is made idle for it. */
+/*
+ * What no heap has: all that is idle, and nothing is made idle for it. What was given
+ * back may have been taken off.
+ */
 #define SCAVENGE_IDLE		(GOALLOC_NO_LIMIT - 1)
+#define SCAVENGE_IS_ALL(bytes)	((bytes) > GOALLOC_NO_LIMIT / 2)
 
-/* Runs in a row that stay because somebody has references to their pages. */
+/* Runs in a row that stay because somebody has references to their pages, */
 #define SCAVENGE_LIMIT_TRIES	16
+
+/* and heaps of which all stay, before who wants a bounded piece gives up. */
+#define SCAVENGE_HEAP_TRIES	16
 
 /* What the background gives back between two looks at the clock (Go: scavengeQuantum). */
 #define SCAVENGE_QUANTUM	SZ_64K
@@ -360,18 +367,27 @@ static bool scavenge_take(struct goalloc_heap *heap, enum mheap_index index, u64
 	return found;
 }
 
-/* The pages are holes now, and if nothing else is in their block it goes. */
+/*
+ * The pages are holes now, and if nothing else is in their block it goes. Others may have
+ * made it several meanwhile.
+ */
 static void scavenge_punched(struct goalloc_heap *heap, const struct scavenge_run *run)
 {
-	unsigned long flags = mheap_lock(heap), base;
+	const u64 step = PALLOC_BLOCK_MIN << GOALLOC_PAGE_SHIFT;
+	u64 addr, end = run->addr + ((u64)run->npages << GOALLOC_PAGE_SHIFT);
+	unsigned long gone[64 / PALLOC_BLOCK_MIN + 1];
+	unsigned long flags = mheap_lock(heap);
+	u32 n = 0;
 
 	pagealloc_set_scavenged(&heap->pages, run->addr, run->npages);
 	atomic64_add(run->npages, &heap->pages_released);
 	one_writer_add(heap->pages_holes, run->npages);
-	base = linear_drop(heap, run->addr);
+	for (addr = round_down(run->addr, step); addr < end; addr += step)
+		gone[n++] = linear_drop(heap, addr);
 	mheap_chunk_changed(heap, mheap_chunk(heap, run->addr), run->addr);
 	mheap_unlock(heap, flags);
-	linear_dropped(base);
+	while (n)
+		linear_dropped(gone[--n]);
 }
 
 /*
@@ -410,8 +426,10 @@ static void scavenge_give(struct goalloc_heap *heap, const struct scavenge_run *
 static u64 scavenge_index(struct goalloc_heap *heap, enum mheap_index index, u64 bytes,
 			  enum goalloc_scavenge_cause cause)
 {
-	bool some = cause == SCAVENGE_LIMIT || cause == SCAVENGE_BACKGROUND;
+	bool some = cause == SCAVENGE_LIMIT || cause == SCAVENGE_BACKGROUND ||
+		    (cause == SCAVENGE_RECLAIM && !SCAVENGE_IS_ALL(bytes));
 	u64 released = 0, below = some ? READ_ONCE(heap->scav_below) : GOALLOC_HEAP_END;
+	bool again = below != GOALLOC_HEAP_END;
 	u32 tries = SCAVENGE_LIMIT_TRIES;
 	struct scavenge_run run;
 
@@ -424,7 +442,12 @@ static u64 scavenge_index(struct goalloc_heap *heap, enum mheap_index index, u64
 			break;
 		if (!scavenge_take(heap, index, &below, min(left, 64ULL), &run)) {
 			WRITE_ONCE(heap->scav_below, GOALLOC_HEAP_END);
-			break;
+			if (!again || released)
+				break;
+			/* It began in the middle: what is above comes last. */
+			again = false;
+			below = GOALLOC_HEAP_END;
+			continue;
 		}
 		if (heap->backing == BACKING_SPARSE) {
 			n = sparse_release(heap, run.addr, run.npages);
@@ -555,8 +578,11 @@ static void scavenge_visit(struct goalloc_heap *heap, u64 pass)
 		;
 }
 
-/* The emptiest heap with idle memory that no search from this one on has had. */
-static struct goalloc_heap *scavenge_emptiest(u64 pass)
+/*
+ * The emptiest heap with idle memory that no search from this one on has had. @some: one
+ * that gave nothing a moment ago is passed by.
+ */
+static struct goalloc_heap *scavenge_emptiest(u64 pass, bool some)
 {
 	struct goalloc_heap *heap, *best = NULL;
 	u64 best_idle = 0, best_in_use = 0;
@@ -566,6 +592,8 @@ static struct goalloc_heap *scavenge_emptiest(u64 pass)
 		u64 idle = READ_ONCE(heap->pages_idle), in_use = mheap_pages_in_use(heap);
 
 		if (!idle || atomic64_read(&heap->scav_pass) >= pass)
+			continue;
+		if (some && time_before(jiffies, READ_ONCE(heap->scav_again)))
 			continue;
 		if (best && !emptier(idle, in_use, best_idle, best_in_use))
 			continue;
@@ -588,17 +616,26 @@ static struct goalloc_heap *scavenge_emptiest(u64 pass)
  * @bytes: how much is wanted
  * @cause: why
  *
+ * Of heaps whose idle pages all stay, because others have references to them, a few are
+ * tried, others the next time: there may be many. Who wants all does not give up.
+ *
  * Context: task, sleeps; no lock of ours held. Allocates no memory.
  * Return: bytes given back.
  */
 u64 scavenge_all(u64 bytes, enum goalloc_scavenge_cause cause)
 {
-	u64 pass = atomic64_inc_return(&scav_pass);
+	u64 pass = atomic64_inc_return(&scav_pass), released = 0, n;
+	bool some = !SCAVENGE_IS_ALL(bytes);
+	u32 tries = SCAVENGE_HEAP_TRIES;
 	struct goalloc_heap *heap;
-	u64 released = 0;
 
-	while (released < bytes && (heap = scavenge_emptiest(pass))) {
-		released += scavenge(heap, bytes - released, cause);
+	while (released < bytes && tries && (heap = scavenge_emptiest(pass, some))) {
+		n = scavenge(heap, bytes - released, cause);
+		released += n;
+		if (some && !n) {
+			WRITE_ONCE(heap->scav_again, jiffies + HZ);
+			tries--;
+		}
 		mheap_put(heap);
 		/* As scavenge_index(), which does not stop what comes after it. */
 		if (cause != SCAVENGE_RECLAIM && fatal_signal_pending(current))
@@ -617,15 +654,14 @@ GOALLOC_EXPORT_FOR_KUNIT(scavenge_all);
  */
 static void scavenge_reserves_now(void)
 {
-	struct goalloc_heap *heap;
-	u64 id = 0;
+	struct goalloc_heap *heap = NULL;
 
-	while ((heap = mheap_from(id))) {
+	while ((heap = mheap_next(heap))) {
 		if (heap->backing == BACKING_LINEAR)
 			mcentral_release_empty(heap);
 		mheap_flush_page_caches(heap);
-		id = heap->id + 1;
-		mheap_put(heap);
+		/* It may have something to give now. */
+		WRITE_ONCE(heap->scav_again, jiffies);
 		cond_resched();
 	}
 }
@@ -1041,16 +1077,29 @@ static unsigned long shrink_scan(struct shrinker *shrinker, struct shrink_contro
 
 /*
  * Somebody is about to be killed for want of memory. All that is idle goes before, what
- * the shrinker was not asked for, or had no time for, with it.
+ * the shrinker was not asked for, or had no time for, with it. Once a second that is
+ * said: who may only have memory of some nodes has no use for that of others, and would
+ * try again for ever.
  *
  * Context: as shrink_scan(), and the OOM killer's lock held.
  */
 static int scavenge_oom(struct notifier_block *nb, unsigned long event, void *data)
 {
+	static unsigned long next;
+	struct goalloc_heap *heap = NULL;
 	unsigned long *freed = data;
+	u64 released = 0;
 
 	scavenge_reserves_now();
-	*freed += scavenge_all(SCAVENGE_IDLE, SCAVENGE_RECLAIM) >> PAGE_SHIFT;
+	while ((heap = mheap_next(heap))) {
+		if (READ_ONCE(heap->pages_idle))
+			released += scavenge(heap, SCAVENGE_IDLE, SCAVENGE_RECLAIM);
+		cond_resched();
+	}
+	if (released && time_after_eq(jiffies, next)) {
+		next = jiffies + HZ;
+		*freed += released >> PAGE_SHIFT;
+	}
 	return NOTIFY_OK;
 }
 

@@ -159,11 +159,31 @@ static void sparse_pass_lock(struct goalloc_heap *heap, struct page **e)
 	}
 }
 
+#if IS_ENABLED(CONFIG_KUNIT)
+/* A test maps the heap when its span cannot be found any more. */
+void (*sparse_after_unset)(struct goalloc_heap *heap);
+
+GOALLOC_EXPORT_FOR_KUNIT(sparse_after_unset);
+
+static void sparse_unset(struct goalloc_heap *heap)
+{
+	void (*act)(struct goalloc_heap *heap) = READ_ONCE(sparse_after_unset);
+
+	if (act)
+		act(heap);
+}
+#else
+static void sparse_unset(struct goalloc_heap *heap)
+{
+}
+#endif
+
 /*
  * No address finds the span any more, and none of its pages is in a page table
- * any more or can come there, unless other spans share it.
+ * any more or can come there, unless other spans share it. False if that has to
+ * sleep and the caller may not: it is done again by one who may.
  */
-void sparse_unmap_span(struct goalloc_heap *heap, struct mspan *s)
+bool sparse_unmap_span(struct goalloc_heap *heap, struct mspan *s, bool may_sleep)
 {
 	u64 addr = s->start_addr, end = addr + mspan_bytes(s);
 
@@ -183,19 +203,23 @@ void sparse_unmap_span(struct goalloc_heap *heap, struct mspan *s)
 		if (s->npages > PALLOC_CHUNK_PAGES)
 			cond_resched();
 	}
+	sparse_unset(heap);
 	/*
 	 * Pairs with the one in sparse_mmap(): a mapping that is not seen here
 	 * is of one who will not find the span.
 	 */
 	smp_mb();
 	if (!READ_ONCE(heap->mapped))
-		return;
+		return true;
+	if (!may_sleep)
+		return false;
 	might_sleep();
 	addr = round_down(s->start_addr, SPARSE_UNIT_SIZE);
 	end = round_up(end, SPARSE_UNIT_SIZE);
 	sparse_pass_entering(heap, addr, end);
 	sparse_for_each(heap, addr, end, sparse_pass_lock);
 	unmap_mapping_range(heap->mapping, addr, end - addr, 1);
+	return true;
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(sparse_unmap_span);

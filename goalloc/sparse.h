@@ -80,7 +80,7 @@ static inline u64 sparse_whole_units(u64 bits)
 }
 
 int sparse_map_span(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp);
-void sparse_unmap_span(struct goalloc_heap *heap, struct mspan *s);
+bool sparse_unmap_span(struct goalloc_heap *heap, struct mspan *s, bool may_sleep);
 void sparse_decommit(struct goalloc_heap *heap, struct mspan *s);
 bool sparse_zero(struct goalloc_heap *heap, u64 addr, u64 len);
 u32 sparse_release(struct goalloc_heap *heap, u64 addr, u32 npages);
@@ -94,6 +94,7 @@ ssize_t sparse_iter(struct goalloc_heap *heap, u64 addr, struct iov_iter *iter, 
 u64 sparse_seek(struct goalloc_heap *heap, u64 addr, bool data);
 #if IS_ENABLED(CONFIG_KUNIT)
 extern void (*sparse_after_look)(struct goalloc_heap *heap, struct page *page);
+extern void (*sparse_after_unset)(struct goalloc_heap *heap);
 extern void (*sparse_before_entry)(struct goalloc_heap *heap, struct page *page);
 #endif
 

@@ -978,6 +978,46 @@ static void mheap_cache_threads(struct kunit *test)
 	}
 }
 
+/* All heaps by number, each once; from one that has left its place, too. */
+static void mheap_all_heaps(struct kunit *test)
+{
+	struct goalloc_heap *mine[4], *heap = NULL;
+	u64 last = 0;
+	u32 n = 0;
+
+	for (u32 i = 0; i < ARRAY_SIZE(mine); i++)
+		mine[i] = heap_kunit_create(test, i & 1 ? BACKING_LINEAR : BACKING_SPARSE, 0);
+	while ((heap = mheap_next(heap))) {
+		KUNIT_EXPECT_TRUE(test, heap == goalloc_kernel_heap || heap->id > last);
+		last = heap->id;
+		if (n < ARRAY_SIZE(mine) && heap == mine[n])
+			n++;
+		if (heap != mine[1])
+			continue;
+		/* As if somebody waited for us to end it, and its neighbour had gone. */
+		WRITE_ONCE(heap->ending, true);
+		heap_kunit_end(test, mine[2]);
+		mine[2] = mine[3];
+	}
+	WRITE_ONCE(mine[1]->ending, false);
+	KUNIT_EXPECT_EQ(test, n, 3);
+	for (u32 i = 0; i < ARRAY_SIZE(mine); i++)
+		KUNIT_EXPECT_EQ(test, refcount_read(&mine[i]->users), 1);
+}
+
+/* For what cannot be had nothing is built. */
+static void mheap_hopeless(struct kunit *test)
+{
+	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_LINEAR, 0);
+	u64 most = totalram_pages() << PAGE_SHIFT;
+
+	KUNIT_EXPECT_NULL(test, goalloc_heap_alloc(heap, most + 1, 0, GFP_KERNEL));
+	KUNIT_EXPECT_NULL(test, goalloc_heap_alloc(heap, 1ULL << 40, 0, GFP_KERNEL));
+	KUNIT_EXPECT_EQ(test, heap->pages_sys, 0);
+	KUNIT_EXPECT_EQ(test, heap->cur_arena, GOALLOC_HEAP_BASE);
+	heap_kunit_check(test, heap, 0);
+}
+
 static struct kunit_case mheap_cases[] = {
 	KUNIT_CASE(mheap_params),
 	KUNIT_CASE(mheap_growth),
@@ -987,6 +1027,8 @@ static struct kunit_case mheap_cases[] = {
 	KUNIT_CASE_SLOW(mheap_huge),
 	KUNIT_CASE(mheap_space_end),
 	KUNIT_CASE(mheap_leaks),
+	KUNIT_CASE(mheap_all_heaps),
+	KUNIT_CASE(mheap_hopeless),
 	KUNIT_CASE_PARAM(mheap_cache_locks, cache_gen_params),
 	KUNIT_CASE(mheap_cache_returned),
 	KUNIT_CASE(mheap_cache_not_returned),

@@ -312,6 +312,54 @@ static void shrink_before_a_kill(struct kunit *test)
 	heap_kunit_check(test, linear, 0);
 }
 
+/*
+ * Heaps whose idle pages all stay, as others have references to them: a few are tried,
+ * others the next time, and at last the one that has something to give. Who wants all
+ * asks all of them.
+ */
+#define STUCK	20
+
+static void shrink_stuck(struct kunit *test)
+{
+	struct goalloc_heap *heap[STUCK], *giver;
+	struct page *pin[STUCK];
+	u32 asked, all = 0;
+
+	begin(test);
+	for (u32 i = 0; i < STUCK; i++) {
+		struct page **e;
+
+		heap[i] = filled(test, BACKING_SPARSE, 0, SPARSE_UNIT_PAGES);
+		e = mheap_chunk(heap[i], GOALLOC_HEAP_BASE)->pages;
+		KUNIT_ASSERT_NOT_NULL(test, e[0]);
+		pin[i] = e[0];
+		get_page(pin[i]);
+	}
+	/* The one with the largest part in use. */
+	giver = filled(test, BACKING_SPARSE, 10, SPARSE_UNIT_PAGES);
+	for (u32 round = 0; round < 2; round++) {
+		asked = 0;
+		KUNIT_EXPECT_EQ(test, reclaim(PAGE_BYTES),
+				round ? SPARSE_UNIT_PAGES * PAGE_BYTES : 0);
+		for (u32 i = 0; i < STUCK; i++) {
+			asked += atomic64_read(&heap[i]->scav_count[SCAVENGE_RECLAIM]);
+			/* A moment is an hour here. */
+			if (atomic64_read(&heap[i]->scav_count[SCAVENGE_RECLAIM]))
+				heap[i]->scav_again = jiffies + 3600 * HZ;
+		}
+		KUNIT_EXPECT_EQ(test, asked, round ? STUCK : 16);
+	}
+	KUNIT_EXPECT_EQ(test, giver->pages_idle, 0);
+	reclaim(ALL_OF_IT);
+	for (u32 i = 0; i < STUCK; i++) {
+		all += atomic64_read(&heap[i]->scav_count[SCAVENGE_RECLAIM]);
+		put_page(pin[i]);
+	}
+	KUNIT_EXPECT_EQ(test, all, 2 * STUCK);
+	reclaim(ALL_OF_IT);
+	KUNIT_EXPECT_EQ(test, count(), 0);
+}
+
 /* Heaps come and go, allocate and free, while several reclaim. */
 struct shrink_work {
 	u32 rounds;
@@ -405,6 +453,7 @@ static struct kunit_case shrink_cases[] = {
 	KUNIT_CASE(shrink_page_caches),
 	KUNIT_CASE(shrink_is_progress),
 	KUNIT_CASE(shrink_before_a_kill),
+	KUNIT_CASE(shrink_stuck),
 	KUNIT_CASE_SLOW(shrink_threads),
 	{}
 };

@@ -318,7 +318,7 @@ static void entry_hook(struct goalloc_heap *heap, struct page *page)
 		mheap_unlock(heap, flags);
 		break;
 	case ACT_GOING:
-		sparse_unmap_span(heap, s);
+		sparse_unmap_span(heap, s, true);
 		break;
 	case ACT_BACK:
 	case ACT_BACK_AND_GO:
@@ -1459,6 +1459,59 @@ static void sparse_shared_random(struct kunit *test)
 	}
 }
 
+/*
+ * A span is returned where nothing may sleep, and just then its heap is mapped for the
+ * first time. It goes all the same, by way of a work item.
+ */
+static u32 unset_calls;
+
+static void unset_maps(struct goalloc_heap *heap)
+{
+	unset_calls++;
+	WRITE_ONCE(heap->mapped, true);
+}
+
+static void unset_end(void *unused)
+{
+	WRITE_ONCE(sparse_after_unset, NULL);
+}
+
+static void sparse_mapped_just_now(struct kunit *test)
+{
+	struct goalloc_heap *heap = sparse_kunit_heap(test, 0);
+	static struct address_space mapping;
+	unsigned long end = jiffies + 60 * HZ;
+	struct mspan *s;
+	u64 addr;
+
+	address_space_init_once(&mapping);
+	heap->mapping = &mapping;
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, unset_end, NULL), 0);
+	for (u32 round = 0; round < 3; round++) {
+		WRITE_ONCE(heap->mapped, round == 2);
+		unset_calls = 0;
+		s = sparse_kunit_span(heap, SPARSE_UNIT_PAGES);
+		KUNIT_ASSERT_NOT_NULL(test, s);
+		addr = s->start_addr;
+		WRITE_ONCE(sparse_after_unset, round ? unset_maps : NULL);
+		preempt_disable();
+		mheap_free_span(s);
+		preempt_enable();
+		while (atomic_read(&heap->returning) && time_before(jiffies, end))
+			msleep(20);
+		/* Seen in the first try and in the work item's; or in the latter alone. */
+		KUNIT_EXPECT_EQ(test, unset_calls, round ? 3 - round : 0);
+		KUNIT_EXPECT_EQ(test, atomic_read(&heap->returning), 0);
+		rcu_read_lock();
+		KUNIT_EXPECT_NULL(test, span_of_heap(heap, addr));
+		rcu_read_unlock();
+		KUNIT_EXPECT_EQ(test, mheap_pages_in_use(heap), 0);
+		KUNIT_EXPECT_EQ(test, atomic64_read(&heap->pages_charged), 0);
+	}
+	WRITE_ONCE(sparse_after_unset, NULL);
+	heap_kunit_check(test, heap, 0);
+}
+
 static struct kunit_case sparse_cases[] = {
 	KUNIT_CASE_PARAM(sparse_race, race_gen_params),
 	KUNIT_CASE_PARAM(sparse_touch_and_go, entry_gen_params),
@@ -1478,6 +1531,7 @@ static struct kunit_case sparse_cases[] = {
 	KUNIT_CASE(sparse_shared),
 	KUNIT_CASE(sparse_shared_random),
 	KUNIT_CASE_SLOW(sparse_readers),
+	KUNIT_CASE(sparse_mapped_just_now),
 	{}
 };
 

@@ -15,6 +15,10 @@
  * fail	WEAK NO_PASS_ENTERING
  * fail	TSO BACKED NO_PASS_LOCK
  * fail	TSO NO_FIND_ENTERING
+ * run	TSO ATOMIC
+ * run	WEAK ATOMIC
+ * run	TSO BACKED ATOMIC
+ * fail	TSO ATOMIC ONE_LOOK
  */
 #define CPUS	3
 #define SPAN	0	/* goalloc_chunk.spans[]: the span can be found */
@@ -81,8 +85,12 @@ out:
 proctype returner(byte me)
 {
 	LOCALS;
-	bool mapped, page;
+	bool mapped, page, may_sleep = true;
 
+#ifdef ATOMIC
+	/* mheap_free_span(), where nothing may sleep: by way of a work item, or not? */
+	LD(may_sleep, MAPPED);
+#endif
 	ST(SPAN, 0);
 #ifndef NO_MB_UNMAP	/* mutant: without its barrier */
 	smp_mb();
@@ -90,6 +98,10 @@ proctype returner(byte me)
 	LD(mapped, MAPPED);
 	if
 	:: mapped ->
+#ifndef ONE_LOOK	/* mutant: what was seen first decides */
+		may_sleep = true;
+#endif
+		assert(may_sleep);
 #ifndef NO_PASS_ENTERING	/* mutant: pages on their way are not waited for */
 		spin_lock(CHUNK);
 		spin_unlock(CHUNK);
