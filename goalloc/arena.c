@@ -561,7 +561,7 @@ bool mheap_grow(struct goalloc_heap *heap, u64 npages, gfp_t gfp)
 		addr = base + (i << PALLOC_CHUNK_SHIFT);
 		c = mheap_build_chunk(heap, addr, gfp);
 		if (!c || pagealloc_prepare(&heap->pages, addr, &c->palloc,
-					    (gfp & FIXALLOC_GFP) | __GFP_NOWARN))
+					    fixalloc_gfp(heap, gfp)))
 			break;
 		if (gfpflags_allow_blocking(gfp)) {
 			cond_resched();

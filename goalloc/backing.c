@@ -12,6 +12,7 @@
 #include <linux/bitops.h>
 #include <linux/gfp.h>
 #include <linux/highmem.h>
+#include <linux/kmemleak.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
@@ -627,6 +628,8 @@ static int mapped_map(struct goalloc_heap *heap, struct mspan *s, gfp_t gfp)
 
 	if (!m)
 		return -ENOMEM;
+	/* Where an object is mapped is no reference to it. */
+	kmemleak_scan_area(&m->node, sizeof(m->node), gfp & FIXALLOC_GFP);
 	m->base = s->base;
 	m->end = s->base + s->elemsize;
 	m->s = s;

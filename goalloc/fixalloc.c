@@ -146,7 +146,15 @@ static unsigned int mspan_layout(u32 nelems, bool tiny)
 	return nelems <= 16 * MSPAN_WORD_SLOTS ? SPAN_WORDS_16 : SPAN_WORDS_32;
 }
 
-static gfp_t meta_gfp(const struct goalloc_heap *heap, gfp_t gfp)
+/**
+ * fixalloc_gfp - how to get memory for what describes a heap
+ * @heap: the heap
+ * @gfp: the caller's flags
+ *
+ * Context: any.
+ * Return: flags for zeroed memory, charged to whoever opened the heap's file.
+ */
+gfp_t fixalloc_gfp(const struct goalloc_heap *heap, gfp_t gfp)
 {
 	gfp &= FIXALLOC_GFP;
 	/* What describes objects of several is nobody's. */
@@ -176,7 +184,7 @@ struct mspan *fixalloc_mspan(struct goalloc_heap *heap, u8 spc, gfp_t gfp)
 
 	if (goalloc_should_fail())
 		return NULL;
-	s = kmem_cache_alloc(span_cache[l], meta_gfp(heap, gfp));
+	s = kmem_cache_alloc(span_cache[l], fixalloc_gfp(heap, gfp));
 	if (!s)
 		return NULL;
 	if (l == SPAN_TINY)
@@ -240,7 +248,7 @@ struct mcache *fixalloc_mcache(struct goalloc_heap *heap, gfp_t gfp)
 
 	if (goalloc_should_fail())
 		return NULL;
-	mc = kmem_cache_alloc(mcache_cache, meta_gfp(heap, gfp));
+	mc = kmem_cache_alloc(mcache_cache, fixalloc_gfp(heap, gfp));
 	if (mc)
 		mheap_count(&heap->mcache_bytes, sizeof(*mc));
 	return mc;
@@ -273,7 +281,7 @@ struct goalloc_chunk *fixalloc_chunk(struct goalloc_heap *heap, gfp_t gfp)
 
 	if (goalloc_should_fail())
 		return NULL;
-	c = kmem_cache_alloc(chunk_cache[heap->backing], meta_gfp(heap, gfp));
+	c = kmem_cache_alloc(chunk_cache[heap->backing], fixalloc_gfp(heap, gfp));
 	if (c) {
 		raw_spin_lock_init(&c->lock);
 		mheap_count(&heap->gc_bytes, chunk_size(heap->backing));
@@ -310,7 +318,7 @@ void *persistentalloc(struct goalloc_heap *heap, atomic64_t *stat, size_t size, 
 
 	if (goalloc_should_fail())
 		return NULL;
-	p = kmalloc(size, meta_gfp(heap, gfp));
+	p = kmalloc(size, fixalloc_gfp(heap, gfp));
 	if (p)
 		mheap_count(stat, size);
 	return p;

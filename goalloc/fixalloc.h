@@ -53,6 +53,7 @@ static inline bool goalloc_should_fail(void)
 }
 #endif
 
+gfp_t fixalloc_gfp(const struct goalloc_heap *heap, gfp_t gfp);
 struct mspan *fixalloc_mspan(struct goalloc_heap *heap, u8 spc, gfp_t gfp);
 void fixalloc_mspan_free(struct goalloc_heap *heap, struct mspan *s);
 void fixalloc_mspan_free_now(struct goalloc_heap *heap, struct mspan *s);

@@ -581,8 +581,7 @@ bool mheap_build_central(struct goalloc_heap *heap, gfp_t gfp)
 		return true;
 	if (!fixalloc_allowed() || goalloc_should_fail())
 		return false;
-	gfp &= FIXALLOC_GFP;
-	central = alloc_pages_exact(size, gfp | __GFP_ZERO | __GFP_NOWARN);
+	central = alloc_pages_exact(size, fixalloc_gfp(heap, gfp));
 	if (!central)
 		return false;
 	for (i = 0; i < GOALLOC_ALL_CENTRALS; i++)
@@ -737,7 +736,7 @@ void mheap_destroy(struct goalloc_heap *heap, bool quiet)
 	if (!quiet)
 		sweep_finish(heap);
 	/* Its own spans on their way back, and nobody else's. */
-	wait_var_event(&heap->returning, !atomic_read(&heap->returning));
+	wait_var_event(&heap->returning, !atomic_read_acquire(&heap->returning));
 	class_destroy_all(heap, quiet);
 	if (!quiet)
 		mheap_report_leaks(heap);

@@ -632,14 +632,15 @@ u64 scavenge_all(u64 bytes, enum goalloc_scavenge_cause cause)
 	while (released < bytes && tries && (heap = scavenge_emptiest(pass, some))) {
 		n = scavenge(heap, bytes - released, cause);
 		released += n;
-		if (some && !n) {
+		/* As scavenge_index(), which does not stop what comes after it. */
+		if (cause != SCAVENGE_RECLAIM && fatal_signal_pending(current))
+			tries = 0;
+		/* What is in somebody's hands just now is not idle. */
+		if (some && !n && tries && READ_ONCE(heap->pages_idle)) {
 			WRITE_ONCE(heap->scav_again, jiffies + HZ);
 			tries--;
 		}
 		mheap_put(heap);
-		/* As scavenge_index(), which does not stop what comes after it. */
-		if (cause != SCAVENGE_RECLAIM && fatal_signal_pending(current))
-			break;
 		cond_resched();
 	}
 	return released;
@@ -657,11 +658,13 @@ static void scavenge_reserves_now(void)
 	struct goalloc_heap *heap = NULL;
 
 	while ((heap = mheap_next(heap))) {
+		u64 idle = READ_ONCE(heap->pages_idle);
+
 		if (heap->backing == BACKING_LINEAR)
 			mcentral_release_empty(heap);
 		mheap_flush_page_caches(heap);
-		/* It may have something to give now. */
-		WRITE_ONCE(heap->scav_again, jiffies);
+		if (READ_ONCE(heap->pages_idle) > idle)
+			WRITE_ONCE(heap->scav_again, jiffies);
 		cond_resched();
 	}
 }

@@ -564,7 +564,7 @@ static bool end_met(struct crew *crew)
 {
 	struct end_work *w = crew->arg;
 
-	return atomic_read(&w->refused) >= 200 && atomic_read(&w->ended) >= 200;
+	return atomic_read(&w->refused) >= 30 && atomic_read(&w->ended) >= 30;
 }
 
 /* A heap that has kept a span, if it is one that does, and ends. */

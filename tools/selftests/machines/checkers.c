@@ -156,8 +156,8 @@ static int leaks(unsigned int size)
 
 TEST_F_TIMEOUT(checkers, kmemleak_reports, 200)
 {
-	/* The last slots of the words of a span, and the first. */
-	const unsigned int size[] = { 600, 1700, 50000 }, n[] = { 40, 20, 3 };
+	/* The last slots of the words of a span, and the first; large ones, and mapped. */
+	const unsigned int size[] = { 600, 1700, 50000, 3 << 20 }, n[] = { 40, 20, 3, 4 };
 	unsigned int i;
 	char line[32];
 

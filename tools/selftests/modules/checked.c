@@ -36,7 +36,7 @@
 
 #include "commands.h"
 
-#define MOST	64
+#define MOST	128
 
 /* Those that are lost, in a form that is no pointer to anybody who looks for one. */
 static unsigned long lost[MOST];
