@@ -358,15 +358,15 @@ static bool linear_install(struct goalloc_heap *heap, struct goalloc_chunk *c, u
 
 /*
  * Memory for a block, from the node of the CPU that asks if it has some. Large
- * blocks are nice to have, and nothing is reclaimed for them, by others neither, nor
- * taken from reserves. Whose object is the first in it does not pay for all of it.
+ * blocks are nice to have: nobody waits for memory that is reclaimed for them, and
+ * nothing is taken from reserves. Whose object is the first in it does not pay for all of it.
  */
 static struct page *linear_alloc(u32 pages, gfp_t gfp)
 {
 	gfp = (gfp & FIXALLOC_GFP & ~__GFP_ACCOUNT) | __GFP_NOWARN;
 	if (pages > PALLOC_BLOCK_MIN)
 		gfp = (gfp | __GFP_NORETRY | __GFP_NOMEMALLOC) &
-		      ~(__GFP_RETRY_MAYFAIL | __GFP_RECLAIM | __GFP_MEMALLOC | __GFP_HIGH |
+		      ~(__GFP_RETRY_MAYFAIL | __GFP_DIRECT_RECLAIM | __GFP_MEMALLOC | __GFP_HIGH |
 			GOALLOC_GFP_ATOMIC);
 	return goalloc_should_fail() ? NULL :
 		alloc_pages_node(numa_mem_id(), gfp, linear_order(pages));

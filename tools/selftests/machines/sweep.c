@@ -202,6 +202,7 @@ static void announce(void)
 		"^kobject: kobject_create_and_add: kobject_add error: -12",
 		"^kobject: can not set name properly!",
 		"^socket: no more sockets",
+		"^workqueue: Failed to (allocate|create) a rescuer",
 		/*
 		 * A stack for the child of a fork; of all such reports of the kernel
 		 * one is printed in ten seconds, and any may be that one.
