@@ -28,6 +28,19 @@
 /* What no heap has: so much is wanted that all goes. */
 #define ALL_OF_IT	(GOALLOC_NO_LIMIT - 1)
 
+/* As a reclaimer the task has a flag more. */
+static unsigned int reclaimer_begin(void)
+{
+	/* The scheduler looks at its flags meanwhile, and nothing of that is marked. */
+	return data_race(memalloc_noreclaim_save());
+}
+
+static void reclaimer_end(unsigned int flags)
+{
+	/* As above. */
+	data_race(({ memalloc_noreclaim_restore(flags); 0; }));
+}
+
 /* A reclaimer in the middle of a page allocation. */
 static u64 reclaim(u64 bytes)
 {
@@ -35,9 +48,9 @@ static u64 reclaim(u64 bytes)
 	u64 released;
 
 	fs_reclaim_acquire(GFP_KERNEL);
-	flags = memalloc_noreclaim_save();
+	flags = reclaimer_begin();
 	released = scavenge_all(bytes, SCAVENGE_RECLAIM);
-	memalloc_noreclaim_restore(flags);
+	reclaimer_end(flags);
 	fs_reclaim_release(GFP_KERNEL);
 	return released;
 }
@@ -261,13 +274,13 @@ static void shrink_is_progress(struct kunit *test)
 	heap = filled(test, BACKING_SPARSE, 3, 200);
 	for (i = 0; i < 200 && count(); i++) {
 		/* It is a reclaimer, and what it allocates reclaims nothing for it. */
-		unsigned int flags = memalloc_noreclaim_save();
+		unsigned int flags = reclaimer_begin();
 		bool asked;
 
 		current->reclaim_state = &mine;
 		asked = ask_shrinkers();
 		current->reclaim_state = old;
-		memalloc_noreclaim_restore(flags);
+		reclaimer_end(flags);
 		if (!asked)
 			kunit_skip(test, "no /proc");
 	}
@@ -301,9 +314,9 @@ static void shrink_before_a_kill(struct kunit *test)
 	}
 	for (u32 round = 0; round < 2; round++) {
 		fs_reclaim_acquire(GFP_KERNEL);
-		flags = memalloc_noreclaim_save();
+		flags = reclaimer_begin();
 		KUNIT_EXPECT_EQ(test, nb->notifier_call((void *)nb, 0, &freed), NOTIFY_OK);
-		memalloc_noreclaim_restore(flags);
+		reclaimer_end(flags);
 		fs_reclaim_release(GFP_KERNEL);
 		/* It adds what it gave back to what others gave; the second time nothing. */
 		KUNIT_EXPECT_EQ(test, freed, 5 + (320 * PAGE_BYTES >> PAGE_SHIFT));
