@@ -104,6 +104,7 @@ def shown(levels):
 
 EXPECT = "goalloc-expect: 2 odd (one|two)"
 EXPECT_ANY = "goalloc-expect: any odd (one|two)"
+EXPECT_SAID = "goalloc-expect: said ^(?!.*goalloc)"
 EXPECT_OOM = "goalloc-expect: 1 invoked oom-killer"
 OOM_BEGIN = level(4, "limits invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0")
 OOM_MIDDLE = (level(4, "CPU: 1 PID: 88 Comm: limits Tainted: G           O       6.12.1") +
@@ -214,6 +215,13 @@ CASES = {
     "none of any number": (True, {"levels": level(6, EXPECT_ANY)}),
     "another than any number of them": (
         False, {"levels": level(6, EXPECT_ANY) + level(4, "odd one") + level(4, "odd three")}),
+    "what another says, as announced": (
+        True, {"levels": level(6, EXPECT_SAID) + 5 * level(3, "other: something odd")}),
+    "nothing of it": (True, {"levels": level(6, EXPECT_SAID)}),
+    "what goalloc says besides": (False, {"levels": level(6, EXPECT_SAID) +
+                                          level(4, "other: goalloc is odd")}),
+    "a splat of another besides": (False, {"levels": level(6, EXPECT_SAID) + level(4, WARN)}),
+    "a report of many lines besides": (False, {"levels": level(6, EXPECT_SAID) + STACK}),
     "a process killed for memory": (False, {"levels": OOM}),
     "a process killed for memory, as announced": (
         True, {"levels": level(6, EXPECT_OOM) + OOM}),

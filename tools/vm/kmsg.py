@@ -15,7 +15,8 @@ A test that provokes such lines announces them first:
 
 allows the next n bad lines that match, and requires them.  Equal expressions
 add up.  With "any" for n as many as there are may come, or none: what the kernel
-itself says where its allocations are made to fail.
+itself says where its allocations are made to fail.  With "said" that holds for lines
+that are bad by their level alone, and a checker's report counts as ever.
 
 A memory cgroup over its limit is reported in fifty lines.  With
 
@@ -88,7 +89,7 @@ COUNTS = re.compile(SPLAT.pattern + "|^goalloc: ")
 LOCKDEP_OFF = "Disabling lock debugging due to kernel taint"
 
 START = "goalloc-rig: start"
-EXPECT = re.compile(r"goalloc-expect: (\d+|any) (.+)")
+EXPECT = re.compile(r"goalloc-expect: (\d+|any|said) (.+)")
 ANY = float("inf")      # of such lines; one less is as many
 LINE = re.compile(r"^(?:<(\d+)>)?(?:\[ *\d+\.\d+\](?:\[[^\]]*\])? ?)?(.*)$")
 WARNING = 4     # KERN_WARNING; smaller is worse
@@ -101,6 +102,7 @@ def judge(lines, levels):
     are seen, and what was announced need not be among them.
     """
     expected = {}
+    said = []               # may come as warnings
     errors = []
     started = False
     block = None            # in a report that was announced
@@ -120,13 +122,14 @@ def judge(lines, levels):
                 continue
             if count == "any":
                 expected[pattern] = ANY
+            elif count == "said":
+                said.append(pattern)
             else:
                 expected[pattern] = expected.get(pattern, 0) + int(count)
             continue
         # A report's first line counts on the console, too: the trace below it does.
-        bad = SPLAT.search(text) or started and (
-            any(kind.begin in text for kind in BLOCKS) or
-            levels and int(level or 0) % 8 <= WARNING)
+        report = SPLAT.search(text) or started and any(kind.begin in text for kind in BLOCKS)
+        bad = report or started and levels and int(level or 0) % 8 <= WARNING
         if block and (block.part.search(text) or not COUNTS.search(text)):
             bad = False
         if block and block.end.search(text):
@@ -137,6 +140,8 @@ def judge(lines, levels):
             rules.append(text)
             continue
         if kasan and text == LOCKDEP_OFF:
+            continue
+        if not report and any(re.search(pattern, text) for pattern in said):
             continue
         for pattern, left in expected.items():
             if left and re.search(pattern, text):
