@@ -41,6 +41,12 @@
 /* How long it works before it sleeps (Go: minScavWorkTime). */
 #define SCAVENGE_WORK_NS	NSEC_PER_MSEC
 
+/*
+ * A turn looks at the clock so often that none works this long: it waited, for RCU or
+ * for its CPU. For that the background need not sleep by the minute.
+ */
+#define SCAVENGE_WAITED_NS	(100 * SCAVENGE_WORK_NS)
+
 /* Of what is in use so much may be idle (Go: retainExtraPercent). */
 #define SCAVENGE_RETAIN_PERCENT	10
 
@@ -1014,8 +1020,8 @@ static void bgscavenge_again(unsigned long delay)
 /*
  * The background scavenger, one for all heaps. It gives back quantum by quantum
  * what a heap has too much of, measures what that takes, and sleeps 99 times as
- * long, so it has one hundredth of a CPU (Go: scavengerState.run). When no heap
- * has too much it ends, until scavenge_wake().
+ * long (10 s at most), so it has one hundredth of a CPU (Go: scavengerState.run).
+ * When no heap has too much it ends, until scavenge_wake().
  */
 static void bgscavenge(struct work_struct *work)
 {
@@ -1036,7 +1042,7 @@ static void bgscavenge(struct work_struct *work)
 	if (!bgscavenge_heap(heap, begin))
 		heap->bg_next = jiffies + HZ;
 	mheap_put(heap);
-	took = ktime_get_ns() - begin;
+	took = min_t(u64, ktime_get_ns() - begin, SCAVENGE_WAITED_NS);
 	WRITE_ONCE(bg_ns, bg_ns + took);
 	/* Whoever kicked meanwhile does not change the pace. */
 	bgscavenge_again(nsecs_to_jiffies(took * (100 - percent) / percent) + 1);
