@@ -118,13 +118,28 @@ char *debugfs_read(unsigned int heap, const char *file)
 	return read_all(path);
 }
 
+/* The heap that was read last. */
+static unsigned int seen = ~0U;
+
+/* Is it on its way out? Its files go first, then the directory. */
+static bool is_going(unsigned int heap)
+{
+	int tries;
+
+	for (tries = 0; tries < 200 && debugfs_has_heap(heap); tries++)
+		usleep(10000);
+	return !debugfs_has_heap(heap);
+}
+
 static void complain_of_file(unsigned int heap, const char *file, int err)
 {
+	bool missing = (err == ENOENT || err == EIO) && !access(TREE "/heaps/0", F_OK);
 	char path[128];
 
 	snprintf(path, sizeof(path), TREE "/heaps/%u/%s", heap, file);
-	if ((err == ENOENT || err == EIO) && !access(TREE "/heaps/0", F_OK) &&
-	    !debugfs_has_heap(heap))
+	if (missing && heap == seen && is_going(heap))
+		complain("heap %u has gone", heap);
+	else if (missing && !debugfs_has_heap(heap))
 		complain("there is no heap %u; \"goallocctl heaps\" lists them", heap);
 	else
 		complain_of(path, err);
@@ -137,6 +152,8 @@ char *debugfs_need(unsigned int heap, const char *file)
 
 	if (!text)
 		complain_of_file(heap, file, errno);
+	else
+		seen = heap;
 	return text;
 }
 
