@@ -42,6 +42,7 @@ static void quiet(void *unused)
 {
 	WRITE_ONCE(goalloc_scavenge_percent, 0);
 	cancel_delayed_work_sync(&goalloc_bgscavenge);
+	goalloc_kernel_heap->bg_next = jiffies;
 }
 
 /*
@@ -347,7 +348,9 @@ static void holes_addresses(struct kunit *test)
 /* One turn of the background, a second after the last one or at once. */
 static void turn(struct goalloc_heap *heap, bool later)
 {
-	heap->idle_since = later ? jiffies - HZ : jiffies;
+	/* It is not another heap's. */
+	goalloc_kernel_heap->bg_next = jiffies + 3600 * HZ;
+	heap->idle_since = later ? jiffies - HZ : jiffies + 3600 * HZ;
 	heap->bg_next = jiffies;
 	goalloc_bgscavenge.work.func(&goalloc_bgscavenge.work);
 	cancel_delayed_work_sync(&goalloc_bgscavenge);

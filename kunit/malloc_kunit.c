@@ -1249,7 +1249,8 @@ static void malloc_mapped_irqs_off(struct kunit *test)
 	ret[1] = goalloc_try_free(p);
 	local_irq_restore(flags);
 	KUNIT_EXPECT_EQ(test, ret[0], 0);
-	KUNIT_EXPECT_EQ(test, ret[1], -EALREADY);
+	/* Until the work item is through, on another CPU. */
+	KUNIT_EXPECT_TRUE(test, ret[1] == -EALREADY || ret[1] == -ENOENT);
 	heap_kunit_check(test, heap, 0);
 	KUNIT_EXPECT_EQ(test, goalloc_try_free(p), -ENOENT);
 }

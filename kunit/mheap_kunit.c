@@ -1046,6 +1046,7 @@ static struct kunit_case mheap_cases[] = {
 
 static struct kunit_suite mheap_suite = {
 	.name = "goalloc_mheap",
+	.init = heap_kunit_stay,
 	.test_cases = mheap_cases,
 };
 

@@ -778,6 +778,7 @@ static void large_settles(struct kunit *test)
 static void ring_no_background(void *unused)
 {
 	WRITE_ONCE(goalloc_scavenge_percent, 0);
+	cancel_delayed_work_sync(&goalloc_bgscavenge);
 }
 
 /* By itself, and the memory goes with them. */

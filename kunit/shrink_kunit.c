@@ -425,7 +425,7 @@ static void shrink_crew(struct crew *crew, u32 who)
 	struct rnd_state rnd;
 
 	prandom_seed_state(&rnd, w->seed + who);
-	for (u32 i = 0; who > 1 ? i < w->rounds : atomic_read(&w->left); i++) {
+	for (u32 i = 0; who > 1 ? i < w->rounds : !i || atomic_read(&w->left); i++) {
 		u32 r = prandom_u32_state(&rnd);
 
 		cond_resched();

@@ -484,6 +484,8 @@ static void look_hook(struct goalloc_heap *heap, struct page *page)
 	flags = mheap_lock(heap);
 	atomic64_sub(pagealloc_alloc_range(&heap->pages, addr, n), &heap->pages_released);
 	mheap_unlock(heap, flags);
+	/* What is freed on a CPU is what it is given next, if nobody comes in between. */
+	local_bh_disable();
 	sparse_release(heap, addr, n);
 	flags = mheap_lock(heap);
 	pagealloc_set_scavenged(&heap->pages, addr, n);
@@ -497,6 +499,7 @@ static void look_hook(struct goalloc_heap *heap, struct page *page)
 			break;
 		look.got[look.n++] = look.page;
 	}
+	local_bh_enable();
 	if (look.page == page)
 		memset(page_address(page), 0x77, PAGE_SIZE);
 }

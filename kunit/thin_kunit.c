@@ -405,13 +405,16 @@ static void quiet(void *unused)
 {
 	WRITE_ONCE(goalloc_scavenge_percent, 0);
 	cancel_delayed_work_sync(&goalloc_bgscavenge);
+	goalloc_kernel_heap->bg_next = jiffies;
 }
 
 /* Turns of the background, a second after the last ones. */
 static void turns(struct goalloc_heap *heap)
 {
+	/* None of them is another heap's, and the heap is looked at in the first only. */
+	goalloc_kernel_heap->bg_next = jiffies + 3600 * HZ;
 	for (u32 i = 0; i < 300; i++) {
-		heap->idle_since = i ? jiffies : jiffies - HZ;
+		heap->idle_since = i ? jiffies + 3600 * HZ : jiffies - HZ;
 		heap->bg_next = jiffies;
 		goalloc_bgscavenge.work.func(&goalloc_bgscavenge.work);
 		cancel_delayed_work_sync(&goalloc_bgscavenge);
