@@ -622,8 +622,8 @@ TEST_F_TIMEOUT(lasting, killed_soon, 200)
 		if (round < 0)
 			once = told;
 		else
-			/* Once may have taken long by chance. */
-			usleep((once * (10 + dev_random(&state) % 70) / 100) >> round % 5);
+			/* Once may have taken long by chance, a thousand times as long. */
+			usleep((once * (10 + dev_random(&state) % 70) / 100) >> round % 12);
 		begin = dev_seconds();
 		kill(pid, SIGKILL);
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));

@@ -290,13 +290,15 @@ TEST_F(all, max_below_use)
 {
 	int fd = dev_open(), other = dev_open();
 	uint64_t addrs[10], more;
+	char text[32];
 	int i;
 
 	for (i = 0; i < 10; i++) {
 		addrs[i] = dev_new(fd, OBJECT);
 		ASSERT_EQ(1, pwrite(fd, "x", 1, addrs[i]));
 	}
-	ASSERT_EQ(0, dev_module_set("max", "8K"));
+	snprintf(text, sizeof(text), "%" PRIu64, inuse_of_kernel() + DEV_PAGE);
+	ASSERT_EQ(0, dev_module_set("max", text));
 	EXPECT_EQ(-ENOMEM, dev_alloc(fd, OBJECT, 0, &more));
 	EXPECT_EQ(-ENOMEM, dev_alloc(other, DEV_PAGE, 0, &more));
 	EXPECT_EQ(1, pwrite(fd, "y", 1, addrs[9]));

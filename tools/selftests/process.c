@@ -288,9 +288,14 @@ static void do_faults(int fd, uint64_t *state)
 static void do_mappings(int fd, uint64_t *state)
 {
 	uint64_t addr = dev_new(fd, 64 * DEV_PAGE), pages = 1 + dev_random(state) % 128;
-	char *p = dev_map(fd, addr, 64 * DEV_PAGE);
-	char *moved = mremap(p, 64 * DEV_PAGE, pages * DEV_PAGE, MREMAP_MAYMOVE);
+	char *p = dev_map(fd, addr, 64 * DEV_PAGE), *moved;
 
+	/* There are as many mappings as there may be, if nobody kills it for long. */
+	if (p == MAP_FAILED) {
+		dev_free(fd, addr);
+		return;
+	}
+	moved = mremap(p, 64 * DEV_PAGE, pages * DEV_PAGE, MREMAP_MAYMOVE);
 	/* It need not be possible to grow; see mmap.c. */
 	if (moved != MAP_FAILED)
 		p = moved;
@@ -340,6 +345,7 @@ static void do_questions(int fd, uint64_t *state)
 
 static void do_opening(int fd, uint64_t *state)
 {
+	static unsigned int left;
 	int other = dev_open();
 	uint64_t addr = dev_new(other, DEV_LARGE);
 	char *p = dev_map(other, addr, DEV_LARGE);
@@ -347,7 +353,8 @@ static void do_opening(int fd, uint64_t *state)
 	(void)fd;
 	*p = 1;
 	close(other);
-	if (dev_random(state) % 2)
+	/* Each half keeps a heap: not so many that the machine is full before the kill. */
+	if (dev_random(state) % 2 || __atomic_add_fetch(&left, 1, __ATOMIC_RELAXED) > 300)
 		munmap(p, DEV_LARGE);
 	else
 		munmap(p, DEV_LARGE / 2);

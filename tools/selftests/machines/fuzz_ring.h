@@ -15,7 +15,7 @@
 struct ring {
 	int fd;
 	bool tried;
-	unsigned int inflight;
+	volatile unsigned int inflight;
 	unsigned int *sq_tail, *sq_mask, *sq_array, *cq_head, *cq_tail;
 	struct io_uring_sqe *sqes;
 };
