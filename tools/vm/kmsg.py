@@ -61,7 +61,7 @@ KNOWN = re.compile(
     r"|# \S+: Test should be marked slow"
     r"|hrtimer: interrupt took \d+ ns|perf: interrupt took too long"
     r"|clocksource: .*(watchdog|unstable|skew)|tsc: Marking TSC unstable"
-    r"|APIC: Stale IRR: |workqueue: \S+ hogged CPU|sched: .* replenish lagged"
+    r"|APIC: Stale IRR: |No irq handler for vector|workqueue: \S+ hogged CPU|sched: .* replenish lagged"
     r"|sched: RT throttling activated")
 
 # What follows in a report that has been seen already.
