@@ -297,7 +297,7 @@ TEST_F(all, max_below_use)
 		addrs[i] = dev_new(fd, OBJECT);
 		ASSERT_EQ(1, pwrite(fd, "x", 1, addrs[i]));
 	}
-	snprintf(text, sizeof(text), "%" PRIu64, inuse_of_kernel() + DEV_PAGE);
+	snprintf(text, sizeof(text), "%" PRIu64, inuse_of_kernel() + (uint64_t)DEV_PAGE);
 	ASSERT_EQ(0, dev_module_set("max", text));
 	EXPECT_EQ(-ENOMEM, dev_alloc(fd, OBJECT, 0, &more));
 	EXPECT_EQ(-ENOMEM, dev_alloc(other, DEV_PAGE, 0, &more));

@@ -179,7 +179,7 @@ static int destroy(const struct order *o)
 	goalloc_heap_destroy(living_heap);
 	err = work_on_cpu(cpumask_first(cpu_online_mask), destroy_here, NULL);
 	/* Heaps go after a grace period, and kvfree_rcu() takes its time with them. */
-	for (i = 0; !err && i < 1000; i++) {
+	for (i = 0; !err && i < 3000; i++) {
 		if (is_freed(dead_heap) && is_freed(dead_heaps_class) && is_freed(dead_class))
 			return 0;
 		msleep(20);
