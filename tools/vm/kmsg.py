@@ -53,7 +53,7 @@ SPLAT = re.compile(
 
 # Said by the kernel about any module like ours, by KUnit about slow cases, or
 # about a machine whose clock runs unevenly, as an emulated one's does; an emulated
-# CPU that was offline comes back with an interrupt pending, and one that gets little
+# CPU that was offline comes back with an interrupt pending, or too late, and one that gets little
 # time is kept busy by the threads that PREEMPT_RT makes of interrupts.
 KNOWN = re.compile(
     r"loading out-of-tree module taints kernel"
@@ -61,7 +61,8 @@ KNOWN = re.compile(
     r"|# \S+: Test should be marked slow"
     r"|hrtimer: interrupt took \d+ ns|perf: interrupt took too long"
     r"|clocksource: .*(watchdog|unstable|skew)|tsc: Marking TSC unstable"
-    r"|APIC: Stale IRR: |No irq handler for vector|workqueue: \S+ hogged CPU|sched: .* replenish lagged"
+    r"|APIC: Stale IRR: |No irq handler for vector|CPU\d+ failed to report (alive|dead) state"
+    r"|workqueue: \S+ hogged CPU|sched: .* replenish lagged"
     r"|sched: RT throttling activated")
 
 # What follows in a report that has been seen already.

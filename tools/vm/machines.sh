@@ -17,11 +17,13 @@ declare -A MACHINE_KERNELS=(
 
 machine_checkers()
 {
+	GUEST_CPUS=2
 	GUEST_APPEND=kasan_multi_shot
 }
 
 machine_fragmented()
 {
+	GUEST_CPUS=2
 	GUEST_MEMORY=512M
 }
 
@@ -40,6 +42,7 @@ machine_fuzz()
 
 machine_hog()
 {
+	GUEST_CPUS=2
 	GUEST_MEMORY=512M
 	# KASAN takes its part.
 	[ "$1" != kunit ] || GUEST_MEMORY=640M
@@ -76,6 +79,7 @@ machine_random()
 # Poison of 2 MiB blocks at each of thousands of points would take most of the time.
 machine_sweep()
 {
+	GUEST_CPUS=2
 	GUEST_APPEND="page_poison=0${SWEEP_STEP:+ SWEEP_STEP=$SWEEP_STEP}"
 	MACHINE_SECONDS=3600
 	echo "RIG_PROGRAM_TIMEOUT=$((MACHINE_SECONDS - 100))" >>"$GUEST/root/rig/conf"
