@@ -46,6 +46,7 @@
 #include "../goalloc/mheap.h"
 #include "../goalloc/mstats.h"
 #include "../goalloc/sweep.h"
+#include "heap_kunit.h"
 
 /* Exchange slots, each with a ticket: so many objects live at a time. */
 #define SLOTS		4096
@@ -942,7 +943,7 @@ static void crowd_unplug(struct crowd *c)
 	ret = remove_cpu(cpu);
 	if (!ret) {
 		schedule_timeout_uninterruptible(HZ / 4);
-		ret = add_cpu(cpu);
+		ret = heap_kunit_add_cpu(cpu);
 	}
 	if (ret)
 		wrong(c, "CPU %d: %d", cpu, ret);

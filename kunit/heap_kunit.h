@@ -9,7 +9,9 @@
 
 #include <kunit/test.h>
 #include <linux/bitmap.h>
+#include <linux/cpu.h>
 #include <linux/cpumask.h>
+#include <linux/jiffies.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/smp.h>
@@ -43,6 +45,20 @@ static inline void heap_kunit_destroy(void *heap)
 static inline int heap_kunit_stay(struct kunit *test)
 {
 	return set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
+}
+
+/* A CPU has some seconds to come up, and cannot before it has gone for good. */
+static inline int heap_kunit_add_cpu(int cpu)
+{
+	unsigned long end = jiffies + 60 * HZ;
+	int ret;
+
+	for (;;) {
+		ret = add_cpu(cpu);
+		if ((ret != -EIO && ret != -EAGAIN) || time_after(jiffies, end))
+			return ret;
+		schedule_timeout_uninterruptible(HZ / 10);
+	}
 }
 
 /* A heap that ends with the test, or with heap_kunit_end(). */

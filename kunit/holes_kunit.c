@@ -348,12 +348,14 @@ static void holes_addresses(struct kunit *test)
 /* One turn of the background, a second after the last one or at once. */
 static void turn(struct goalloc_heap *heap, bool later)
 {
-	/* It is not another heap's. */
+	/* Never two at once, and it is not another heap's. */
+	cancel_delayed_work_sync(&goalloc_bgscavenge);
 	goalloc_kernel_heap->bg_next = jiffies + 3600 * HZ;
 	heap->idle_since = later ? jiffies - HZ : jiffies + 3600 * HZ;
 	heap->bg_next = jiffies;
 	goalloc_bgscavenge.work.func(&goalloc_bgscavenge.work);
 	cancel_delayed_work_sync(&goalloc_bgscavenge);
+	heap->idle_since = jiffies + 3600 * HZ;
 }
 
 static u64 by_background(const struct goalloc_heap *heap)

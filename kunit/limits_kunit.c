@@ -108,8 +108,7 @@ static void limits_excess(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, scavenge_excess(heap), row->excess * PAGE_BYTES);
 }
 
-/* One turn of the background, here and now. */
-/* Never two at once, as elsewhere. */
+/* One turn of the background, here and now; never two at once, as elsewhere. */
 static void turn(void)
 {
 	cancel_delayed_work_sync(&goalloc_bgscavenge);

@@ -662,7 +662,7 @@ static void mcache_flush_everything(struct kunit *test)
 /* A CPU goes offline: its spans come back, and others use them. */
 static void cpu_back(void *cpu)
 {
-	add_cpu((long)cpu);
+	heap_kunit_add_cpu((long)cpu);
 }
 
 static void mcache_cpu_offline(struct kunit *test)

@@ -836,7 +836,7 @@ static void mheap_cache_others(struct kunit *test)
 
 static void cache_cpu_back(void *cpu)
 {
-	add_cpu((long)cpu);
+	heap_kunit_add_cpu((long)cpu);
 }
 
 /* A CPU goes: what it has set aside comes back, and only that. */

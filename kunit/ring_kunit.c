@@ -534,7 +534,7 @@ static void ring_contexts(struct kunit *test)
 
 static void cpu_back(void *cpu)
 {
-	add_cpu((long)cpu);
+	heap_kunit_add_cpu((long)cpu);
 }
 
 /* A CPU that goes leaves nothing behind: spans set aside, and large ones. */

@@ -411,7 +411,11 @@ static void quiet(void *unused)
 /* Turns of the background, a second after the last ones. */
 static void turns(struct goalloc_heap *heap)
 {
-	/* None of them is another heap's, and the heap is looked at in the first only. */
+	/*
+	 * Never two at once; none of them is another heap's, and the heap is looked at in
+	 * the first only.
+	 */
+	cancel_delayed_work_sync(&goalloc_bgscavenge);
 	goalloc_kernel_heap->bg_next = jiffies + 3600 * HZ;
 	for (u32 i = 0; i < 300; i++) {
 		heap->idle_since = i ? jiffies + 3600 * HZ : jiffies - HZ;
@@ -419,6 +423,7 @@ static void turns(struct goalloc_heap *heap)
 		goalloc_bgscavenge.work.func(&goalloc_bgscavenge.work);
 		cancel_delayed_work_sync(&goalloc_bgscavenge);
 	}
+	heap->idle_since = jiffies + 3600 * HZ;
 }
 
 /* The background closes, once it has anything to do, what a class has not used since. */
