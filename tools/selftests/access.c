@@ -446,7 +446,7 @@ TEST_F(access, own_bytes)
 			break;
 		again = addr;
 	}
-	ASSERT_EQ(again, addr);
+	EXPECT_GT(1000, tries);
 }
 
 TEST_HARNESS_MAIN

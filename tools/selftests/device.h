@@ -368,6 +368,25 @@ static inline long dev_write_file(const char *path, const char *text)
 	return ret;
 }
 
+/*
+ * A CPU has some seconds to come up, and cannot before it has gone for good; it may
+ * stand still meanwhile.
+ */
+static inline long dev_cpu(int cpu, bool online)
+{
+	double until = dev_seconds() + 60;
+	char path[64];
+	long ret;
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
+	for (;;) {
+		ret = dev_write_file(path, online ? "1" : "0");
+		if ((ret != -EIO && ret != -EAGAIN) || dev_seconds() > until)
+			return ret;
+		usleep(100000);
+	}
+}
+
 /* What /proc/self/fdinfo says after "key:\t", without the line's end; false if nothing. */
 static inline bool dev_fdinfo_text(int fd, const char *key, char *value, size_t room)
 {

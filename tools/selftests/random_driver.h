@@ -271,10 +271,7 @@ static inline bool driver_books(bool all)
 /* CPUs: only those that can go. */
 static inline bool driver_cpu(int cpu, bool online)
 {
-	char path[64];
-
-	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
-	return !dev_write_file(path, online ? "1" : "0");
+	return !dev_cpu(cpu, online);
 }
 
 static inline void driver_set(int heap, const char *file, uint64_t value)

@@ -67,17 +67,6 @@ static bool run_on(int cpu)
 	return !sched_setaffinity(0, sizeof(set), &set);
 }
 
-static long set_online(int cpu, bool online)
-{
-	char path[64];
-	long ret;
-
-	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
-	ret = dev_write_file(path, online ? "1" : "0");
-	/* A CPU that comes up has 10 s for it, even if it stands still meanwhile. */
-	return ret == -EIO ? dev_write_file(path, online ? "1" : "0") : ret;
-}
-
 /* Bytes of the second node that are free in blocks of 2 MiB and more. */
 static uint64_t blocks_of_second(void)
 {
@@ -129,7 +118,7 @@ FIXTURE_TEARDOWN(nodes)
 	int cpu, wait;
 
 	for (cpu = 1; cpu < CPUS; cpu++)
-		set_online(cpu, true);
+		dev_cpu(cpu, true);
 	munmap((void *)DEV_BASE, DEV_SPACE);
 	close(self->fd);
 	EXPECT_EQ(0, module_unload("kheap"));
@@ -297,13 +286,13 @@ TEST_F_TIMEOUT(nodes, hotplug, 120)
 		(changes <= 12 || __atomic_load_n(&market->made, __ATOMIC_RELAXED) <= 1000))) {
 		cpu = 1 + changes / 2 % (CPUS - 1);
 		/* Each goes and comes; every fourth time all are gone for a moment. */
-		EXPECT_EQ(0, set_online(cpu, changes % 2));
+		EXPECT_EQ(0, dev_cpu(cpu, changes % 2));
 		changes++;
 		if (changes % 24 == 0) {
 			for (i = 1; i < CPUS; i++)
-				EXPECT_EQ(0, set_online(i, false));
+				EXPECT_EQ(0, dev_cpu(i, false));
 			for (i = 1; i < CPUS; i++)
-				EXPECT_EQ(0, set_online(i, true));
+				EXPECT_EQ(0, dev_cpu(i, true));
 		}
 		usleep(20000);
 	}
@@ -344,14 +333,14 @@ TEST_F_TIMEOUT(nodes, hotplug, 120)
 
 	/* With the CPUs goes what they held: each has had objects, and keeps a span at least. */
 	for (i = 1; i < CPUS; i++)
-		EXPECT_EQ(0, set_online(i, true));
+		EXPECT_EQ(0, dev_cpu(i, true));
 	for (i = 0; i < CPUS; i++)
 		ASSERT_EQ(0, kheap("fill 0 %d 1024 %llu 1", i, DEV_MIB));
 	ASSERT_EQ(0, kheap("free 0 100 0"));
 	EXPECT_EQ(0, dev_write_file(kheap_path(0, "scavenge"), "all"));
 	inuse = kheap_tree(0, "summary", "heap_inuse", 1);
 	for (i = 1; i < CPUS; i++)
-		EXPECT_EQ(0, set_online(i, false));
+		EXPECT_EQ(0, dev_cpu(i, false));
 	EXPECT_EQ(0, dev_write_file(kheap_path(0, "scavenge"), "all"));
 	EXPECT_LE(0, dev_scavenge(self->fd, GOALLOC_NO_LIMIT));
 	TH_LOG("without objects %" PRIu64 " KiB are in use, %" PRIu64 " when the CPUs are gone",
@@ -363,7 +352,7 @@ TEST_F_TIMEOUT(nodes, hotplug, 120)
 		  kheap_tree(0, "summary", "heap_inuse", 1));
 	EXPECT_TRUE(dev_balanced(self->fd));
 	for (i = 1; i < CPUS; i++)
-		EXPECT_EQ(0, set_online(i, true));
+		EXPECT_EQ(0, dev_cpu(i, true));
 }
 
 TEST_HARNESS_MAIN

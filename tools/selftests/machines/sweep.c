@@ -1315,10 +1315,7 @@ static void run_on(int cpu)
 
 static long run_cpu(const struct operation *op)
 {
-	long ret = dev_write_file(CPU_FILE, op->text);
-
-	/* A CPU that comes up has 10 s for it, even if it stands still meanwhile. */
-	return ret == -EIO ? dev_write_file(CPU_FILE, op->text) : ret;
+	return dev_cpu(1, *op->text == '1');
 }
 
 static void with_cpu(const struct operation *op)
@@ -1327,7 +1324,7 @@ static void with_cpu(const struct operation *op)
 	with_objects(op);
 	run_on(0);
 	if (!strcmp(op->text, "1"))
-		need(!dev_write_file(CPU_FILE, "0"), "offline");
+		need(!dev_cpu(1, false), "offline");
 }
 
 /* Whatever came of it, objects can be made and freed; then it is back. */
@@ -1340,7 +1337,7 @@ static void cpu_back(const struct operation *op)
 		complain("no object where CPUs come and go");
 	look("with CPUs coming and going");
 	if (number_get(CPU_FILE) != 1)
-		need(!dev_write_file(CPU_FILE, "1"), "online");
+		need(!dev_cpu(1, true), "online");
 }
 
 static const struct operation cpus[] = {
