@@ -126,7 +126,7 @@ static bool is_going(unsigned int heap)
 {
 	int tries;
 
-	for (tries = 0; tries < 200 && debugfs_has_heap(heap); tries++)
+	for (tries = 0; tries < 6000 && debugfs_has_heap(heap); tries++)
 		usleep(10000);
 	return !debugfs_has_heap(heap);
 }

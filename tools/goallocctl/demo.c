@@ -357,7 +357,7 @@ static bool close_device(struct demo *d)
 
 	close(d->fd);
 	d->fd = -1;
-	for (tries = 0; debugfs_has_heap(d->heap) && tries < 200; tries++)
+	for (tries = 0; debugfs_has_heap(d->heap) && tries < 6000; tries++)
 		usleep(10000);
 	if (debugfs_has_heap(d->heap))
 		return workload_fail(&d->w, "heap %u is still there", d->heap);
