@@ -205,6 +205,12 @@ CASES = {
                         level(6, "# goalloc_pagealloc: pass:8 fail:0 skip:0 total:8")}),
     "the out-of-tree warning": (True, {"levels": level(
         4, "goalloc: loading out-of-tree module taints kernel.")}),
+    "an interrupt of a CPU that was offline": (True, {"levels": (
+        level(0, "common_interrupt: 1.55 No irq handler for vector") +
+        level(0, "No irq handler for 1.55"))}),
+    "a CPU that came up late, or went so": (True, {"levels": (
+        level(3, "CPU1 failed to report alive state") + level(3, "CPU 1 didn't die...") +
+        level(3, "smpboot: do_boot_cpu failed(-1) to wakeup CPU#1"))}),
     "warnings as announced": (True, {"levels": level(6, EXPECT) + level(4, "odd one") +
                                      level(4, "odd two"),
                                      "console": EXPECT + "\nodd one\nodd two\n"}),

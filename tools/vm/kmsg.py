@@ -61,7 +61,9 @@ KNOWN = re.compile(
     r"|# \S+: Test should be marked slow"
     r"|hrtimer: interrupt took \d+ ns|perf: interrupt took too long"
     r"|clocksource: .*(watchdog|unstable|skew)|tsc: Marking TSC unstable"
-    r"|APIC: Stale IRR: |No irq handler for vector|CPU\d+ failed to report (alive|dead) state"
+    r"|APIC: Stale IRR: |No irq handler for (vector|\d+\.\d+)"
+    r"|CPU\d+ failed to report (alive|dead) state|CPU \d+ didn't die"
+    r"|do_boot_cpu failed\(-?\d+\) to wakeup CPU"
     r"|workqueue: \S+ hogged CPU|sched: .* replenish lagged"
     r"|sched: RT throttling activated")
 

@@ -18,6 +18,7 @@ declare -A MACHINE_KERNELS=(
 machine_checkers()
 {
 	GUEST_CPUS=2
+	GUEST_MEMORY=1G
 	GUEST_APPEND=kasan_multi_shot
 }
 
@@ -66,6 +67,7 @@ machine_random()
 	local name
 
 	GUEST_CPUS=${GOALLOC_CPUS:-4}
+	GUEST_MEMORY=1G
 	[ "$1" != kunit ] || GUEST_CPUS=${KASAN_CPUS:-${GOALLOC_CPUS:-2}}
 	GUEST_APPEND=init_on_free=1
 	for name in {RANDOM,SCRIPT}_{SECONDS,OPS} SHRINK_SECONDS SEED; do
@@ -80,6 +82,7 @@ machine_random()
 machine_sweep()
 {
 	GUEST_CPUS=2
+	GUEST_MEMORY=1G
 	GUEST_APPEND="page_poison=0${SWEEP_STEP:+ SWEEP_STEP=$SWEEP_STEP}"
 	MACHINE_SECONDS=3600
 	echo "RIG_PROGRAM_TIMEOUT=$((MACHINE_SECONDS - 100))" >>"$GUEST/root/rig/conf"
