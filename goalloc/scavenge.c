@@ -805,6 +805,8 @@ u64 scavenge_background_ns(void)
 	return READ_ONCE(bg_ns);
 }
 
+GOALLOC_EXPORT_FOR_KUNIT(scavenge_background_ns);
+
 /* Has a CPU set pages of the heap aside that somebody has not just used up? */
 static bool scavenge_has_cached(struct goalloc_heap *heap)
 {

@@ -283,6 +283,63 @@ static void limits_pinned(struct kunit *test)
 	heap_kunit_check(test, other, 0);
 }
 
+#define HELD_MS		300
+/* Of one turn no more is counted (SCAVENGE_WAITED_NS). */
+#define TURN_NS		(100 * NSEC_PER_MSEC)
+
+struct holder {
+	struct work_struct work;
+	struct goalloc_heap *heap;
+	bool holds;
+};
+
+static void hold(struct work_struct *work)
+{
+	struct holder *h = container_of(work, struct holder, work);
+	unsigned long flags = mheap_lock(h->heap);
+
+	WRITE_ONCE(h->holds, true);
+	mdelay(HELD_MS);
+	mheap_unlock(h->heap, flags);
+}
+
+/*
+ * A turn that has to wait, here for a lock that another CPU does not give up, does not
+ * silence the background for 99 times as long.
+ */
+static void limits_waited(struct kunit *test)
+{
+	int other = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
+	struct holder *h = kunit_kzalloc(test, sizeof(*h), GFP_KERNEL);
+	u64 took = 0;
+
+	if (other >= nr_cpu_ids)
+		kunit_skip(test, "needs two CPUs");
+	KUNIT_ASSERT_NOT_NULL(test, h);
+	begin_turns(test);
+	INIT_WORK(&h->work, hold);
+	WRITE_ONCE(goalloc_scavenge_percent, 1);
+	/* This one may stand still until the other has it no more. */
+	for (u32 i = 0; took < TURN_NS && i < 20; i++) {
+		u64 before;
+
+		h->heap = filled(test, 0, 20);
+		h->holds = false;
+		schedule_work_on(other, &h->work);
+		while (!READ_ONCE(h->holds))
+			cond_resched();
+		before = scavenge_background_ns();
+		turn();
+		took = scavenge_background_ns() - before;
+		KUNIT_EXPECT_LE(test, took, TURN_NS);
+		KUNIT_EXPECT_LE(test, (long)(READ_ONCE(goalloc_bgscavenge.timer.expires) - jiffies),
+				10 * HZ);
+		flush_work(&h->work);
+		heap_kunit_end(test, h->heap);
+	}
+	KUNIT_EXPECT_EQ(test, took, TURN_NS);
+}
+
 /* What a CPU has set aside and nobody comes for is too much as well. */
 static void limits_set_aside(struct kunit *test)
 {
@@ -664,6 +721,7 @@ static struct kunit_case limits_cases[] = {
 	KUNIT_CASE(limits_turns),
 	KUNIT_CASE(limits_whole_first),
 	KUNIT_CASE(limits_pinned),
+	KUNIT_CASE(limits_waited),
 	KUNIT_CASE(limits_set_aside),
 	KUNIT_CASE_SLOW(limits_background),
 	KUNIT_CASE_SLOW(limits_soft),
