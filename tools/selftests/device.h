@@ -197,9 +197,9 @@ static inline void probe_handler(int sig, siginfo_t *info, void *context)
 
 	(void)context;
 	if (!probe_armed) {
-		if (write(STDOUT_FILENO, stray, sizeof(stray) - 1) < 0)
-			signal(sig, SIG_DFL);
 		signal(sig, SIG_DFL);
+		if (write(STDOUT_FILENO, stray, sizeof(stray) - 1) < 0)
+			_exit(1);
 		return;
 	}
 	probe_armed = 0;
