@@ -359,7 +359,8 @@ static bool linear_install(struct goalloc_heap *heap, struct goalloc_chunk *c, u
 /*
  * Memory for a block, from the node of the CPU that asks if it has some. Large
  * blocks are nice to have: nobody waits for memory that is reclaimed for them, and
- * nothing is taken from reserves. Whose object is the first in it does not pay for all of it.
+ * nothing is taken from reserves. Whose object is the first in it does not pay for all
+ * of it.
  */
 static struct page *linear_alloc(u32 pages, gfp_t gfp)
 {

@@ -53,8 +53,8 @@ SPLAT = re.compile(
 
 # Said by the kernel about any module like ours, by KUnit about slow cases, or
 # about a machine whose clock runs unevenly, as an emulated one's does; an emulated
-# CPU that was offline comes back with an interrupt pending, or too late, and one that gets little
-# time is kept busy by the threads that PREEMPT_RT makes of interrupts.
+# CPU that was offline comes back with an interrupt pending, or too late, and one that
+# gets little time is kept busy by the threads that PREEMPT_RT makes of interrupts.
 KNOWN = re.compile(
     r"loading out-of-tree module taints kernel"
     r"|module verification failed: signature"
