@@ -283,8 +283,9 @@ int mallocgc(struct goalloc_heap *heap, u64 size, u64 align, u32 flags, gfp_t gf
 	}
 
 	if (noscan && size < GOALLOC_TINY_SIZE && align <= 1) {
-		/* Blocks are zeroed as they are taken. */
+		/* Blocks are zeroed as they are taken; its process may write to all of one. */
 		v = malloc_tiny(heap, size, gfp);
+		needzero = heap->backing == BACKING_SPARSE;
 		*usable = size;
 	} else if (class < GOALLOC_NUM_SIZE_CLASSES) {
 		v = malloc_small(heap, make_spanclass(class, noscan), gfp, &needzero);

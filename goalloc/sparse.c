@@ -459,6 +459,18 @@ static void sparse_unit_backed(struct goalloc_heap *heap, struct goalloc_chunk *
 }
 
 /*
+ * From the first memory on a span's slots hold what its process writes there, also
+ * where it has no object yet (I7). Units of several heap pages see sparse_map_span().
+ */
+static void sparse_span_backed(struct goalloc_heap *heap, u64 addr)
+{
+	struct mspan *s = span_of_heap(heap, addr);
+
+	if (s)
+		mark_needzero(s);
+}
+
+/*
  * Enters the page, unless somebody else was first, and gives the unit's page with
  * a reference. What is not needed stays with @new. -EFAULT if no span is there;
  * -EAGAIN if the chunk is another one now, which has no table.
@@ -501,6 +513,7 @@ static int sparse_enter(struct goalloc_heap *heap, u64 addr, struct sparse_new *
 	if (!*page) {
 		*page = new->page;
 		new->page = NULL;
+		sparse_span_backed(heap, addr);
 		/* Nor the page. */
 		smp_store_release(e, *page);
 		mheap_count(&heap->backed, SPARSE_UNIT_SIZE);

@@ -388,6 +388,46 @@ static void malloc_zeroed_sparse(struct kunit *test)
 	heap_kunit_check(test, heap, 0);
 }
 
+/*
+ * One object's process can write to all of the span: what is made there next is zero
+ * (I7), of tiny ones also in the same block.
+ */
+static void malloc_zeroed_written(struct kunit *test)
+{
+	u8 *buf = kunit_kmalloc(test, 32768, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, buf);
+	for (u32 i = 0; i < ARRAY_SIZE(zero_sizes); i++) {
+		struct goalloc_heap *heap = heap_kunit_create(test, BACKING_SPARSE, 0);
+		struct kvec kvec = { .iov_base = buf };
+		struct goalloc_query q = {};
+		struct iov_iter iter;
+		unsigned long addr;
+		u64 usable;
+
+		KUNIT_ASSERT_EQ(test, mallocgc(heap, zero_sizes[i], 0, 0, GFP_KERNEL, &addr,
+					       &usable), 0);
+		KUNIT_ASSERT_EQ(test, mallocgc_query(heap, addr, &q), 0);
+		kvec.iov_len = min_t(u64, q.span_pages * GOALLOC_PAGE_SIZE, 32768);
+		memset(buf, 0xa5, kvec.iov_len);
+		iov_iter_kvec(&iter, ITER_SOURCE, &kvec, 1, kvec.iov_len);
+		KUNIT_EXPECT_EQ(test, sparse_iter(heap, q.span_base, &iter, true),
+				(ssize_t)kvec.iov_len);
+		for (u32 k = 0; k < 4; k++) {
+			KUNIT_ASSERT_EQ(test, mallocgc(heap, zero_sizes[i], 0, 0, GFP_KERNEL,
+						       &addr, &usable), 0);
+			kvec.iov_len = min(usable, 32768);
+			memset(buf, 0xee, kvec.iov_len);
+			iov_iter_kvec(&iter, ITER_DEST, &kvec, 1, kvec.iov_len);
+			KUNIT_ASSERT_EQ(test, sparse_iter(heap, addr, &iter, false),
+					(ssize_t)kvec.iov_len);
+			KUNIT_EXPECT_PTR_EQ_MSG(test, memchr_inv(buf, 0, kvec.iov_len), NULL,
+						"%zu bytes", zero_sizes[i]);
+		}
+		heap_kunit_check(test, heap, 5);
+	}
+}
+
 static void malloc_zero_size(struct kunit *test)
 {
 	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_SPARSE, 0);
@@ -1363,6 +1403,7 @@ static struct kunit_case malloc_cases[] = {
 	KUNIT_CASE(malloc_aligned),
 	KUNIT_CASE(malloc_zeroed),
 	KUNIT_CASE(malloc_zeroed_sparse),
+	KUNIT_CASE(malloc_zeroed_written),
 	KUNIT_CASE(malloc_zero_size),
 	KUNIT_CASE(malloc_impossible),
 	KUNIT_CASE(malloc_tiny),

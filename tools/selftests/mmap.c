@@ -201,6 +201,59 @@ TEST_F(map, zeroed_again)
 	EXPECT_LT(5, same);
 }
 
+/*
+ * A process can write to all of a span as soon as it has one object there. What is
+ * made in it then is zero all the same.
+ */
+static void span_written(struct __test_metadata *_metadata, uint64_t bytes, uint32_t flags,
+			 bool by_file)
+{
+	int fd = dev_open();
+	char *heap = dev_map_heap(fd), *ones, *span;
+	uint64_t first, len;
+	struct goalloc_query q;
+	unsigned int i;
+
+	ASSERT_EQ((char *)DEV_BASE, heap);
+	ASSERT_EQ(0, dev_alloc(fd, bytes, flags, &first));
+	ASSERT_EQ(0, dev_query(fd, first, &q));
+	span = heap + (q.span_base - DEV_BASE);
+	len = q.span_pages * DEV_PAGE;
+	ones = malloc(len);
+	ASSERT_NE(NULL, ones);
+	memset(ones, 0xff, len);
+	if (!by_file)
+		memcpy(span, ones, len);
+	else
+		len = pwrite(fd, ones, len, q.span_base);
+	ASSERT_EQ(q.span_pages * DEV_PAGE, len);
+	for (i = 0; i < 3; i++) {
+		struct goalloc_alloc arg = { .size = sizeof(arg), .flags = flags, .bytes = bytes };
+
+		ASSERT_EQ(0, dev_ioctl(fd, GOALLOC_IOC_ALLOC, &arg));
+		EXPECT_GT(len, arg.addr - q.span_base);
+		EXPECT_LE(bytes, arg.usable);
+		EXPECT_TRUE(bytes_are((void *)arg.addr, arg.usable, 0))
+			TH_LOG("%" PRIu64 " bytes, flags %u, by file %d", bytes, flags, by_file);
+	}
+	EXPECT_TRUE(bytes_are((void *)first, bytes, 0xff));
+	free(ones);
+	EXPECT_EQ(0, munmap(heap, DEV_SPACE));
+	EXPECT_EQ(0, close(fd));
+}
+
+TEST(zeroed_where_written)
+{
+	static const uint64_t sizes[] = { 1, 2, 5, 8, 12, 15, 16, 24, 112, 1024, 3072, 10240 };
+	unsigned int i, how;
+
+	/* Another CPU would have a span of its own. */
+	ASSERT_TRUE(dev_stay());
+	for (i = 0; i < ARRAY_SIZE(sizes); i++)
+		for (how = 0; how < 4; how++)
+			span_written(_metadata, sizes[i], how & 1 ? GOALLOC_SCAN : 0, how & 2);
+}
+
 /* Any access through any mapping, and by pread() and pwrite(), against a copy. */
 TEST_F(map, same_bytes)
 {
