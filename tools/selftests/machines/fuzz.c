@@ -410,10 +410,10 @@ int main(int argc, char **argv)
 	code_say_missed();
 	ksft_test_result(shared->num_points * 100 >= code.num_points * LEAST_PERCENT,
 			 "%u of %u points were reached\n", shared->num_points, code.num_points);
-	ksft_test_result(!shared->troubles[TROUBLE_STUCK], "a fatal signal ends every call\n");
-	ksft_test_result(!shared->troubles[TROUBLE_ANSWER], "every answer is one there is\n");
-	ksft_test_result(!shared->troubles[TROUBLE_BOOKS], "the books balance\n");
-	ksft_test_result(!shared->troubles[TROUBLE_DIED], "no worker ended by itself\n");
+	ksft_test_result(no_trouble(TROUBLE_STUCK), "a fatal signal ends every call\n");
+	ksft_test_result(no_trouble(TROUBLE_ANSWER), "every answer is one there is\n");
+	ksft_test_result(no_trouble(TROUBLE_BOOKS), "the books balance\n");
+	ksft_test_result(no_trouble(TROUBLE_DIED), "no worker ended by itself\n");
 	ksft_test_result(dev_wait_heaps(heaps), "all heaps are gone\n");
 	if (ksft_get_fail_cnt())
 		ksft_exit_fail();

@@ -44,6 +44,9 @@ struct program {
 	struct call call[MAX_CALLS];
 };
 
+/* A program's text is one call after the other, ";" in between. */
+#define TEXT_ROOM	8192
+
 /*
  * How a program came about, in a form short enough to be a process's name, which
  * every report of the kernel shows: changed from program @from of the corpus, with
@@ -72,6 +75,8 @@ struct shared {
 	volatile uint32_t num_corpus;
 	volatile uint64_t programs, calls, killed, slowest_us, deadly_us;
 	volatile uint32_t troubles[NUM_TROUBLES];
+	char first_trouble[NUM_TROUBLES][256];
+	char first_trouble_in[NUM_TROUBLES][TEXT_ROOM];
 	volatile uint32_t num_edges, num_points;
 	volatile uint64_t op_us[256], op_calls[256];
 	pthread_mutex_t lock;	/* of the corpus and of what is printed */
@@ -86,9 +91,6 @@ struct shared {
 };
 
 static struct shared *shared;
-
-/* A program's text is one call after the other, ";" in between. */
-#define TEXT_ROOM	8192
 
 static void program_text(const struct program *p, char *text, size_t room);
 
@@ -115,9 +117,10 @@ __attribute__((format(printf, 3, 4)))
 static void trouble(enum trouble kind, const struct program *p, const char *format, ...)
 {
 	static __thread char text[TEXT_ROOM], what[256];
+	uint32_t before = __atomic_fetch_add(&shared->troubles[kind], 1, __ATOMIC_RELAXED);
 	va_list args;
 
-	if (__atomic_fetch_add(&shared->troubles[kind], 1, __ATOMIC_RELAXED) >= 5)
+	if (before >= 5)
 		return;
 	va_start(args, format);
 	vsnprintf(what, sizeof(what), format, args);
@@ -127,6 +130,21 @@ static void trouble(enum trouble kind, const struct program *p, const char *form
 		program_text(p, text, sizeof(text));
 		say("# in: %s", text);
 	}
+	if (!before) {
+		strcpy(shared->first_trouble[kind], what);
+		strcpy(shared->first_trouble_in[kind], p ? text : "no program");
+	}
+}
+
+/* Says the first of a kind again: what a report shows of a test comes just before it. */
+static bool no_trouble(enum trouble kind)
+{
+	if (!shared->troubles[kind])
+		return true;
+	fflush(stdout);
+	say("# %s", shared->first_trouble[kind]);
+	say("# in: %s", shared->first_trouble_in[kind]);
+	return false;
 }
 
 static inline void greatest(volatile uint64_t *of, uint64_t value)

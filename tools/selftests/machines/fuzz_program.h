@@ -489,6 +489,10 @@ static const char *const first_programs[] = {
 	"&alloc_batch 0,100000000,6,0,100,1,3,3;unmap 0,0,4000;join 0;"
 	"map 0,0,100000000000000,10000000000,3,0;&alloc_batch 0,100000000,6,0,100,1,3,3;"
 	"protect 0,0,4000,1;join 0;&free_batch 0,100000000,6,0,10,1,3;unmap 0,0,4000;join 0",
+	/* All of a span written to, and more objects made there. */
+	"open 0;alloc 0,100000000,0,0,40,0;pwrite 0,0,2000,0;alloc 0,100000000,0,0,40,0;"
+	"alloc 0,100000000,0,0,3,0;pwrite 0,2000000000000,2000,0;alloc 0,100000000,0,0,3,0;"
+	"alloc_batch 0,100000000,0,0,40,1,0,0",
 	/* Memory wanted by others, and little of it allowed. */
 	"open 0;map 0,0,100000000000000,10000000000,3,0;alloc 0,100000000,0,0,100000,0;"
 	"lock 0,0,40000,0;alloc 0,100000000,0,0,100000,0;lock 0,1000000000000,40000,0;"
