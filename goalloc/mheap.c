@@ -333,6 +333,12 @@ static void mheap_flush_large(struct goalloc_heap *heap, u64 npages, gfp_t gfp)
 	}
 }
 
+/* Until a moment at which no span is on its way back; or a fatal signal comes. */
+static void mheap_wait_returning(struct goalloc_heap *heap)
+{
+	wait_var_event_killable(&heap->returning, !atomic_read_acquire(&heap->returning));
+}
+
 /* As mheap_alloc_span(); @vmapped: with pages of its own, mapped by vmalloc(). */
 static struct mspan *mheap_try_span(struct goalloc_heap *heap, u64 npages, u64 align_pages,
 				    u8 spc, u64 elemsize, bool vmapped, gfp_t gfp)
@@ -356,7 +362,11 @@ static struct mspan *mheap_try_span(struct goalloc_heap *heap, u64 npages, u64 a
 		mcentral_release_empty(heap);
 		ok = mheap_charge(heap, run);
 	}
-	if (!ok && linear && gfpflags_allow_blocking(gfp) && mcache_flush_others(heap, gfp)) {
+	if (!ok && gfpflags_allow_blocking(gfp)) {
+		mcache_flush_others(heap, gfp);
+		/* What was flushed of a heap that is mapped returns by work items. */
+		if (!linear)
+			mheap_wait_returning(heap);
 		mcentral_release_empty(heap);
 		ok = mheap_charge(heap, run);
 	}

@@ -272,6 +272,48 @@ TEST_F(heap, max_of_small_objects)
 	EXPECT_EQ(73, dev_alloc_batch(self->fd, sizes, addrs, 1024));
 }
 
+/* What one CPU has kept of a heap is no reason for another to fail. */
+static void max_on_any_cpu(struct __test_metadata *_metadata, int fd)
+{
+	const uint64_t most = 4 * DEV_PAGE;
+	unsigned int round, i;
+	uint64_t addrs[4], more;
+	cpu_set_t all, one;
+	int cpu;
+
+	ASSERT_EQ(0, sched_getaffinity(0, sizeof(all), &all));
+	ASSERT_EQ(0, dev_set(fd, GOALLOC_PARAM_MAX, most));
+	for (round = 0; round < 4; round++) {
+		for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+			if (!CPU_ISSET(cpu, &all))
+				continue;
+			CPU_ZERO(&one);
+			CPU_SET(cpu, &one);
+			ASSERT_EQ(0, sched_setaffinity(0, sizeof(one), &one));
+			/* In turn one to a span, many, and all of it. */
+			for (i = 0; i < 4; i++) {
+				addrs[i] = dev_new(fd, round % 2 ? DEV_PAGE : i % 2 ? 2000 : 1000);
+				EXPECT_NE(0, addrs[i]) TH_LOG("round %u, CPU %d", round, cpu);
+			}
+			EXPECT_EQ(-ENOMEM, dev_alloc(fd, most, 0, &more));
+			for (i = 0; i < 4; i++)
+				EXPECT_EQ(0, dev_free(fd, addrs[i]));
+			EXPECT_EQ(0, dev_alloc(fd, most, 0, &more));
+			EXPECT_EQ(0, dev_free(fd, more));
+		}
+	}
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(all), &all));
+	ASSERT_EQ(0, dev_set(fd, GOALLOC_PARAM_MAX, GOALLOC_NO_LIMIT));
+}
+
+TEST_F(heap, max_on_any_cpu)
+{
+	max_on_any_cpu(_metadata, self->fd);
+	/* When it is mapped, spans may return a little later. */
+	ASSERT_NE(MAP_FAILED, dev_map(self->fd, DEV_BASE, DEV_MIB));
+	max_on_any_cpu(_metadata, self->fd);
+}
+
 TEST_F(heap, max_below_use)
 {
 	uint64_t addrs[10], more;
