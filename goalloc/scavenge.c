@@ -509,6 +509,22 @@ static void scavenge_tables(struct goalloc_heap *heap)
 		scavenge_kick(HZ);
 }
 
+/* Whole blocks first, then smaller ones, then pages. */
+static u64 scavenge_indexes(struct goalloc_heap *heap, u64 bytes, enum goalloc_scavenge_cause cause)
+{
+	u64 released = 0, most = GOALLOC_NO_LIMIT;
+
+	if (heap->backing == BACKING_LINEAR) {
+		released = scavenge_index(heap, INDEX_WHOLE, bytes, cause);
+		if (released < bytes)
+			released += scavenge_index(heap, INDEX_BLOCK, bytes - released, cause);
+		most = scavenge_holes(heap, cause) << GOALLOC_PAGE_SHIFT;
+	}
+	if (released < bytes)
+		released += scavenge_index(heap, INDEX_IDLE, min(bytes - released, most), cause);
+	return released;
+}
+
 /**
  * scavenge - gives idle memory back (Go: pageAlloc.scavenge)
  * @heap: the heap
@@ -519,7 +535,8 @@ static void scavenge_tables(struct goalloc_heap *heap)
  * pages of blocks in use in part. Stops early when a fatal
  * signal comes. With @bytes of GOALLOC_NO_LIMIT the pages that CPUs have set aside
  * and the spans that classes keep in reserve though nothing lives in them go first;
- * the tables of what is empty then follow in the background.
+ * the tables of what is empty then follow in the background. Who asks for less gets
+ * what CPUs have set aside if there is not enough without.
  *
  * Context: task, sleeps; no lock held but mmap_lock. Allocates no memory.
  * Return: bytes given back: @bytes or more, unless less was idle or somebody
@@ -527,22 +544,19 @@ static void scavenge_tables(struct goalloc_heap *heap)
  */
 u64 scavenge(struct goalloc_heap *heap, u64 bytes, enum goalloc_scavenge_cause cause)
 {
-	u64 released = 0, most = GOALLOC_NO_LIMIT;
+	u64 released;
 
 	if (bytes == GOALLOC_NO_LIMIT) {
 		mcentral_release_empty(heap);
 		mheap_flush_page_caches(heap);
 	}
-	if (heap->backing == BACKING_LINEAR) {
-		released = scavenge_index(heap, INDEX_WHOLE, bytes, cause);
-		if (released < bytes)
-			released += scavenge_index(heap, INDEX_BLOCK, bytes - released, cause);
-		most = scavenge_holes(heap, cause) << GOALLOC_PAGE_SHIFT;
-	}
-	if (released < bytes)
-		released += scavenge_index(heap, INDEX_IDLE, min(bytes - released, most), cause);
-	if (bytes == GOALLOC_NO_LIMIT)
+	released = scavenge_indexes(heap, bytes, cause);
+	if (bytes == GOALLOC_NO_LIMIT) {
 		scavenge_tables(heap);
+	} else if (released < bytes && cause == SCAVENGE_REQUEST) {
+		mheap_flush_page_caches(heap);
+		released += scavenge_indexes(heap, bytes - released, cause);
+	}
 	atomic64_inc(&heap->scav_count[cause]);
 	atomic64_add(released, &heap->scav_bytes[cause]);
 	return released;

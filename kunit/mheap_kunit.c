@@ -788,7 +788,10 @@ static struct goalloc_heap *cache_full(struct kunit *test)
 	return heap;
 }
 
-/* Who wants so many bytes finds what is idle; who wants all, what is set aside too. */
+/*
+ * Who wants so many bytes has what is idle first, then what is set aside; without a
+ * request what is set aside stays.
+ */
 static void mheap_cache_scavenge(struct kunit *test)
 {
 	int cpu = cache_pin(test, 0);
@@ -796,13 +799,22 @@ static void mheap_cache_scavenge(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), 63);
 	KUNIT_EXPECT_EQ(test, heap->pages_idle, 1);
-	KUNIT_EXPECT_EQ(test, scavenge(heap, GOALLOC_NO_LIMIT - 1, SCAVENGE_REQUEST),
+	KUNIT_EXPECT_EQ(test, scavenge(heap, GOALLOC_NO_LIMIT - 1, SCAVENGE_LIMIT),
 			GOALLOC_PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), 63);
-	KUNIT_EXPECT_EQ(test, scavenge(heap, GOALLOC_NO_LIMIT, SCAVENGE_REQUEST),
-			63 * GOALLOC_PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, scavenge(heap, 3 * GOALLOC_PAGE_SIZE, SCAVENGE_REQUEST),
+			3 * GOALLOC_PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), 0);
+	KUNIT_EXPECT_EQ(test, scavenge(heap, GOALLOC_NO_LIMIT - 1, SCAVENGE_REQUEST),
+			60 * GOALLOC_PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), 0);
+	heap_kunit_check(test, heap, 0);
+
+	heap = cache_full(test);
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), 63);
+	KUNIT_EXPECT_EQ(test, scavenge(heap, GOALLOC_NO_LIMIT, SCAVENGE_REQUEST),
+			64 * GOALLOC_PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, cache_pages(heap, cpu), 0);
 	heap_kunit_check(test, heap, 0);
 }
 

@@ -569,6 +569,27 @@ SCAVENGE_VARIANT(much_more, 1ULL << 62, SCAV_PAGES * DEV_PAGE);
 SCAVENGE_VARIANT(almost_no_limit, ~0ULL - 1, SCAV_PAGES * DEV_PAGE);
 SCAVENGE_VARIANT(no_limit, ~0ULL, SCAV_PAGES * DEV_PAGE);
 
+/* What a CPU has set aside for itself is idle, too. */
+TEST_F(heap, scavenge_what_is_set_aside)
+{
+	const uint64_t pages = 64, bytes = pages * DEV_PAGE;
+	struct goalloc_memstats ms;
+	uint64_t addr;
+
+	ASSERT_TRUE(dev_stay());
+	addr = new_touched(self->fd, bytes);
+	ASSERT_NE(0, addr);
+	ASSERT_TRUE(touch(self->fd, addr, bytes));
+	ASSERT_EQ(0, dev_free(self->fd, addr));
+	ASSERT_NE(0, dev_new(self->fd, 8));
+	ms = dev_stats(self->fd);
+	ASSERT_LT(16 * DEV_PAGE, ms.heap_idle - ms.heap_released);
+	EXPECT_EQ(DEV_PAGE, dev_scavenge(self->fd, DEV_PAGE));
+	EXPECT_EQ(10 * DEV_PAGE, dev_scavenge(self->fd, 10 * DEV_PAGE));
+	EXPECT_EQ(ms.heap_released + 11 * DEV_PAGE, dev_stats(self->fd).heap_released);
+	EXPECT_TRUE(dev_balanced(self->fd));
+}
+
 TEST_F(scavenge, amount)
 {
 	uint64_t backed = dev_backed(self->fd), page;
