@@ -206,23 +206,37 @@ static const struct vm_operations_struct goalloc_vm_ops = {
 	.map_pages	= goalloc_vm_map_pages,
 };
 
+/* Do pages of the file from there on lie in the heap? */
+static bool goalloc_in_range(unsigned long pgoff, unsigned long npages)
+{
+	return pgoff >= GOALLOC_HEAP_BASE >> PAGE_SHIFT &&
+	       pgoff < GOALLOC_HEAP_END >> PAGE_SHIFT &&
+	       npages <= (GOALLOC_HEAP_END >> PAGE_SHIFT) - pgoff;
+}
+
 /*
  * The offset is a heap address; 0 stands for the base. The mapping is one of
  * ordinary pages, with all that the kernel does for those: it may join it with a
- * neighbour, or grow it, without asking here. What then lies outside the heap has
- * no span, and sparse_fault() refuses it.
+ * neighbour without asking goalloc_fops_mmap(), so the range is looked at here. It may
+ * also let it grow where it is. What then lies outside the heap has no span, and
+ * sparse_fault() refuses it.
  */
+static unsigned long goalloc_fops_get_unmapped_area(struct file *file, unsigned long addr,
+						    unsigned long len, unsigned long pgoff,
+						    unsigned long flags)
+{
+	if (!goalloc_in_range(pgoff ?: GOALLOC_HEAP_BASE >> PAGE_SHIFT, len >> PAGE_SHIFT))
+		return -EINVAL;
+	return mm_get_unmapped_area(current->mm, file, addr, len, pgoff, flags);
+}
+
 static int goalloc_fops_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	unsigned long npages = vma_pages(vma);
-
 	if (!(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
 	if (!vma->vm_pgoff)
 		vma->vm_pgoff = GOALLOC_HEAP_BASE >> PAGE_SHIFT;
-	if (vma->vm_pgoff < GOALLOC_HEAP_BASE >> PAGE_SHIFT ||
-	    vma->vm_pgoff >= GOALLOC_HEAP_END >> PAGE_SHIFT ||
-	    npages > (GOALLOC_HEAP_END >> PAGE_SHIFT) - vma->vm_pgoff)
+	if (!goalloc_in_range(vma->vm_pgoff, vma_pages(vma)))
 		return -EINVAL;
 
 	vma->vm_private_data = file->private_data;
@@ -278,6 +292,7 @@ static const struct file_operations goalloc_fops = {
 	.read_iter	= goalloc_fops_read_iter,
 	.write_iter	= goalloc_fops_write_iter,
 	.mmap		= goalloc_fops_mmap,
+	.get_unmapped_area = goalloc_fops_get_unmapped_area,
 	.poll		= goalloc_fops_poll,
 	.fsync		= noop_fsync,
 	.show_fdinfo	= goalloc_fops_show_fdinfo,

@@ -72,6 +72,19 @@ static __always_inline bool goalloc_preempt_count_has(unsigned int bits)
 }
 #endif
 
+/* Where a mapping may go is a function of its own since 6.10. */
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
+static inline unsigned long mm_get_unmapped_area(struct mm_struct *mm, struct file *file,
+						 unsigned long addr, unsigned long len,
+						 unsigned long pgoff, unsigned long flags)
+{
+	return mm->get_unmapped_area(file, addr, len, pgoff, flags);
+}
+#endif
+
 /* Since 6.4 a shrinker can say that pages it gave back were no slabs. */
 #include <linux/swap.h>
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)

@@ -568,14 +568,47 @@ TEST_F(map, grown_in_place)
 	EXPECT_TRUE(pattern_is(p, 4 * DEV_PAGE, 6));
 }
 
+/* Beside a mapping it could be one with, a range is looked at as well. */
+TEST_F(map, joined)
+{
+	char *room = mmap(NULL, 8 * DEV_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p = room + 4 * DEV_PAGE;
+	int prot = PROT_READ | PROT_WRITE, fixed = MAP_SHARED | MAP_FIXED;
+
+	ASSERT_NE(MAP_FAILED, room);
+	ASSERT_EQ(p, mmap(p, DEV_PAGE, prot, fixed, self->fd, DEV_BASE));
+	ASSERT_EQ(0, munmap(p - DEV_PAGE, DEV_PAGE));
+	EXPECT_EQ(MAP_FAILED, mmap(p - DEV_PAGE, DEV_PAGE, prot, fixed, self->fd,
+				   DEV_BASE - DEV_PAGE));
+	EXPECT_EQ(EINVAL, errno);
+	ASSERT_EQ(p, mmap(p, DEV_PAGE, prot, fixed, self->fd, DEV_BASE + DEV_SPACE - DEV_PAGE));
+	ASSERT_EQ(0, munmap(p + DEV_PAGE, DEV_PAGE));
+	EXPECT_EQ(MAP_FAILED, mmap(p + DEV_PAGE, DEV_PAGE, prot, fixed, self->fd,
+				   DEV_BASE + DEV_SPACE));
+	EXPECT_EQ(EINVAL, errno);
+	/* What may be one is. */
+	EXPECT_EQ(p - DEV_PAGE, mmap(p - DEV_PAGE, DEV_PAGE, prot, fixed, self->fd,
+				     DEV_BASE + DEV_SPACE - 2 * DEV_PAGE));
+	EXPECT_EQ(room, mremap(p - DEV_PAGE, 2 * DEV_PAGE, 2 * DEV_PAGE,
+			       MREMAP_MAYMOVE | MREMAP_FIXED, room));
+}
+
 /* A mapping that has grown beyond the end of the address space has nothing there. */
 TEST_F(map, grown_out)
 {
-	char *p = dev_map(self->fd, DEV_BASE + DEV_SPACE - DEV_PAGE, DEV_PAGE);
+	char *room = mmap(NULL, 8 * DEV_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *p;
 
-	ASSERT_NE(MAP_FAILED, p);
-	p = mremap(p, DEV_PAGE, 8 * DEV_PAGE, MREMAP_MAYMOVE);
-	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_NE(MAP_FAILED, room);
+	ASSERT_EQ(0, munmap(room, 8 * DEV_PAGE));
+	p = mmap(room, DEV_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, self->fd,
+		 DEV_BASE + DEV_SPACE - DEV_PAGE);
+	ASSERT_EQ(room, p);
+	/* It may grow where it is, not go elsewhere for it. */
+	EXPECT_EQ(MAP_FAILED, mremap(p, DEV_PAGE, 8 * DEV_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+				     p + DEV_GIB));
+	EXPECT_EQ(EINVAL, errno);
+	p = mremap(p, DEV_PAGE, 8 * DEV_PAGE, 0);
+	ASSERT_EQ(room, p);
 	EXPECT_EQ(SIGBUS, probe_read(p, NULL));
 	EXPECT_EQ(SIGBUS, probe_read(p + DEV_PAGE, NULL));
 	EXPECT_EQ(SIGBUS, probe_write(p + 8 * DEV_PAGE - 1, 0));
