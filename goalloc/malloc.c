@@ -1008,6 +1008,16 @@ size_t goalloc_usable_size(const void *obj)
 }
 EXPORT_SYMBOL_GPL(goalloc_usable_size);
 
+static void *resize_in_place(void *obj, size_t old, size_t size, gfp_t gfp)
+{
+	if (gfp & __GFP_ZERO) {
+		checkers_open((unsigned long)obj, round_down(old, 8));
+		memset(obj + size, 0, old - size);
+	}
+	checkers_resized((unsigned long)obj, size, gfp);
+	return obj;
+}
+
 /**
  * goalloc_realloc - changes the size of an object
  * @obj: a live object of any kernel heap; NULL and ZERO_SIZE_PTR are as none
@@ -1015,8 +1025,9 @@ EXPORT_SYMBOL_GPL(goalloc_usable_size);
  * @gfp: as for goalloc_alloc()
  *
  * The object stays where it is if it fits and would not waste more than half
- * of its slot; else its bytes move to a new one on the same heap. With
- * __GFP_ZERO what is new is zero.
+ * of its slot, whose alignment it keeps; else its bytes move to a new one on the
+ * same heap. With __GFP_ZERO what is new is zero, if it was made with __GFP_ZERO and
+ * had it each time it was resized: what is beyond its bytes then stays zero.
  *
  * Context: as goalloc_alloc().
  * Return: the object, which takes the place of @obj; ZERO_SIZE_PTR for @size 0;
@@ -1040,13 +1051,11 @@ void *goalloc_realloc(const void *obj, size_t size, gfp_t gfp)
 		goalloc_free(obj);
 		return NULL;
 	}
-	if (size <= old && size >= old / 2) {
-		checkers_resized((unsigned long)obj, size, gfp);
-		return (void *)obj;
-	}
+	if (size <= old && size >= old / 2)
+		return resize_in_place((void *)obj, old, size, gfp);
 	new = heap_alloc(heap, size, noscan, gfp);
 	if (!new)
-		return size <= old ? (void *)obj : NULL;
+		return size <= old ? resize_in_place((void *)obj, old, size, gfp) : NULL;
 	checkers_open((unsigned long)obj, round_down(old, 8));
 	memcpy(new, obj, min(old, size));
 	goalloc_free(obj);

@@ -843,6 +843,12 @@ static void malloc_realloc(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	KUNIT_EXPECT_NULL(test, memchr_inv(p, 0x42, 112));
 	KUNIT_EXPECT_NULL(test, memchr_inv(p + 112, 0, goalloc_usable_size(p) - 112));
+	/* In its slot as well: what it had there once does not come back. */
+	memset(p, 0x43, 100000);
+	KUNIT_EXPECT_PTR_EQ(test, goalloc_realloc(p, 90000, GFP_KERNEL | __GFP_ZERO), (void *)p);
+	KUNIT_EXPECT_PTR_EQ(test, goalloc_realloc(p, 100000, GFP_KERNEL | __GFP_ZERO), (void *)p);
+	KUNIT_EXPECT_NULL(test, memchr_inv(p, 0x43, 90000));
+	KUNIT_EXPECT_NULL(test, memchr_inv(p + 90000, 0, goalloc_usable_size(p) - 90000));
 	memset(p, 0x43, 100000);
 	q = goalloc_realloc(p, VMAPPED_SIZE, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, q);

@@ -570,6 +570,12 @@ void lane_realloc(struct lane *l, struct slot *s, u32 size, u8 flags)
 	}
 	if (IS_ENABLED(CONFIG_KASAN))
 		goalloc_usable_size(p);
+	if (flags & RANDOM_ZERO && size < old) {
+		if (!holds(p, old, s->tag, size) || memchr_inv(p + size, 0, old - size))
+			model_wrong(l, p, "realloc from %u to %u bytes in place, zeroed", s->size,
+				    size);
+		fill(p, old, s->tag);
+	}
 	look_before(l, s, "after realloc");
 	if (s->kind != MODEL_TINY ? size > old : size > 16)
 		model_wrong(l, p, "realloc from %u to %u bytes did not move the object", s->size,
