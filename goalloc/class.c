@@ -11,6 +11,7 @@
 #include <linux/align.h>
 #include <linux/delay.h>
 #include <linux/err.h>
+#include <linux/lockdep.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -197,6 +198,35 @@ void class_counts(struct goalloc_heap *heap, u8 spc, u64 *mallocs, u64 *frees)
 }
 
 GOALLOC_EXPORT_FOR_KUNIT(class_counts);
+
+/**
+ * class_counts_all - adds up what a heap's exact classes count
+ * @heap: the heap, its lock held
+ * @all: is added to; what classes that are gone counted is in it, too
+ *
+ * Context: any; exact while nobody uses the classes.
+ */
+void class_counts_all(struct goalloc_heap *heap, struct class_sums *all)
+{
+	int i;
+
+	lockdep_assert_held(&heap->lock);
+	all->mallocs += heap->exact_mallocs;
+	all->frees += heap->exact_frees;
+	all->total_alloc += heap->exact_bytes;
+	for (i = GOALLOC_NUM_CENTRALS; i < GOALLOC_ALL_CENTRALS; i++) {
+		u64 mallocs, frees, size;
+
+		if (!mheap_class(heap, i - GOALLOC_NUM_CENTRALS))
+			continue;
+		size = heap->central[i].elemsize;
+		class_counts(heap, i, &mallocs, &frees);
+		all->mallocs += mallocs;
+		all->frees += frees;
+		all->total_alloc += mallocs * size;
+		all->heap_alloc += (mallocs - frees) * size;
+	}
+}
 
 /*
  * Ends a class that nobody uses, and of which no mcache has spans; @quiet: what

@@ -28,7 +28,22 @@ struct goalloc_class {
 	char name[32];
 };
 
+/**
+ * struct class_sums - what all exact classes of a heap count together
+ * @mallocs: objects made
+ * @frees: objects freed
+ * @total_alloc: bytes of @mallocs
+ * @heap_alloc: bytes of those that live
+ */
+struct class_sums {
+	u64 mallocs;
+	u64 frees;
+	u64 total_alloc;
+	u64 heap_alloc;
+};
+
 void class_counts(struct goalloc_heap *heap, u8 spc, u64 *mallocs, u64 *frees);
+void class_counts_all(struct goalloc_heap *heap, struct class_sums *all);
 void class_destroy_all(struct goalloc_heap *heap, bool quiet);
 
 #endif /* GOALLOC_CLASS_H */

@@ -33,6 +33,7 @@
 #include <linux/uaccess.h>
 #include <uapi/linux/goalloc.h>
 
+#include "class.h"
 #include "debugfs.h"
 #include "debugfs_files.h"
 #include "mheap.h"
@@ -144,13 +145,22 @@ static u64 rest(u64 whole, u64 part)
 static int metrics_show(struct seq_file *m, void *v)
 {
 	struct goalloc_heap *heap = m->private;
-	u64 allocs = 0, frees = 0;
+	struct class_sums sums = {};
 	struct goalloc_memstats *ms;
+	u64 allocs, frees, inuse;
+	unsigned long flags;
 	unsigned int i;
 
 	ms = debugfs_books(m->private);
 	if (!ms)
 		return -ENOMEM;
+	flags = mheap_lock(heap);
+	class_counts_all(heap, &sums);
+	mheap_unlock(heap, flags);
+	allocs = sums.mallocs;
+	frees = sums.frees;
+	/* What is made and freed meanwhile is no more than there are pages for. */
+	inuse = min(ms->heap_alloc, ms->heap_inuse);
 	/* In Go's metrics tiny objects count by the block. */
 	for (i = 0; i < GOALLOC_BY_SIZE_MAX; i++) {
 		allocs += ms->by_size[i].mallocs;
@@ -171,9 +181,9 @@ static int metrics_show(struct seq_file *m, void *v)
 	/* Those that found room in a block that was there already. */
 	metric(m, "/gc/heap/tiny/allocs:objects", rest(ms->mallocs, allocs));
 	metric(m, "/memory/classes/heap/free:bytes", ms->heap_idle - ms->heap_released);
-	metric(m, "/memory/classes/heap/objects:bytes", ms->heap_alloc);
+	metric(m, "/memory/classes/heap/objects:bytes", inuse);
 	metric(m, "/memory/classes/heap/released:bytes", ms->heap_released);
-	metric(m, "/memory/classes/heap/unused:bytes", rest(ms->heap_inuse, ms->heap_alloc));
+	metric(m, "/memory/classes/heap/unused:bytes", ms->heap_inuse - inuse);
 	metric(m, "/memory/classes/metadata/mcache/free:bytes",
 	       ms->mcache_sys - ms->mcache_inuse);
 	metric(m, "/memory/classes/metadata/mcache/inuse:bytes", ms->mcache_inuse);

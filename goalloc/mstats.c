@@ -95,6 +95,7 @@ static void sum_mcaches(struct goalloc_heap *heap, struct goalloc_memstats *ms, 
 void readmemstats(struct goalloc_heap *heap, struct goalloc_memstats *ms)
 {
 	u64 tinyallocs = 0, tinyfrees = 0, ablocks = 0, fblocks = 0;
+	struct class_sums exact = {};
 	u64 inuse, sys, released;
 	unsigned long flags;
 	u32 size = ms->size;
@@ -134,20 +135,7 @@ void readmemstats(struct goalloc_heap *heap, struct goalloc_memstats *ms)
 	ms->frees += tinyfrees - fblocks;
 	/* Exact classes are in no size class of the table, only in the totals. */
 	flags = mheap_lock(heap);
-	ms->mallocs += heap->exact_mallocs;
-	ms->frees += heap->exact_frees;
-	ms->total_alloc += heap->exact_bytes;
-	for (i = GOALLOC_NUM_CENTRALS; i < GOALLOC_ALL_CENTRALS; i++) {
-		u64 mallocs, frees;
-
-		if (!mheap_class(heap, i - GOALLOC_NUM_CENTRALS))
-			continue;
-		class_counts(heap, i, &mallocs, &frees);
-		ms->mallocs += mallocs;
-		ms->frees += frees;
-		ms->total_alloc += mallocs * heap->central[i].elemsize;
-		ms->heap_alloc += (mallocs - frees) * heap->central[i].elemsize;
-	}
+	class_counts_all(heap, &exact);
 	inuse = mheap_pages_in_use(heap);
 	smp_rmb(); /* spans are made without the lock: pairs with mheap_use_pages() */
 	released = mheap_pages_released(heap);
@@ -159,6 +147,10 @@ void readmemstats(struct goalloc_heap *heap, struct goalloc_memstats *ms)
 	nodes = atomic64_read(&heap->pages.meta_bytes);
 	mheap_unlock(heap, flags);
 
+	ms->mallocs += exact.mallocs;
+	ms->frees += exact.frees;
+	ms->total_alloc += exact.total_alloc;
+	ms->heap_alloc += exact.heap_alloc;
 	ms->frees = min(ms->frees, ms->mallocs);
 	ms->heap_objects = ms->mallocs - ms->frees;
 	ms->alloc = ms->heap_alloc;
