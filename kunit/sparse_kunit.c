@@ -755,8 +755,8 @@ static void sparse_zero_far(struct kunit *test)
 }
 
 /*
- * Small objects: what is fresh is not zeroed once more, seen by the bytes that
- * were put there when no object was; what was used before is.
+ * Small objects: what has no memory is not zeroed. What was written to before it was
+ * an object's is, and what was used before.
  */
 static const u32 small_sizes[] = { 16, 48, 1024, 2048, 4096 };
 
@@ -779,7 +779,7 @@ static void sparse_needzero_small(struct kunit *test)
 	struct goalloc_heap *heap = sparse_kunit_heap(test, 0);
 	u8 *buf = kunit_kmalloc(test, PAGE_BYTES, GFP_KERNEL);
 	u64 *obj = kunit_kcalloc(test, PAGE_BYTES / 16 + 1, sizeof(*obj), GFP_KERNEL);
-	u64 uninit, usable, again = 0;
+	u64 uninit, usable, other, again = 0;
 	struct mspan *s;
 	u32 n;
 
@@ -787,6 +787,14 @@ static void sparse_needzero_small(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, obj);
 	always_needzero(test);
 	test_pin(test, cpumask_first(cpu_online_mask));
+
+	/* A free alone says so, too, though nothing is there. */
+	other = new_object(heap, 96, GOALLOC_SCAN);
+	KUNIT_ASSERT_NE(test, other, 0);
+	s = heap_kunit_span_of(heap, other);
+	KUNIT_EXPECT_EQ(test, s->needzero, 0);
+	KUNIT_EXPECT_EQ(test, mallocgc_free(heap, other), 0);
+	KUNIT_EXPECT_EQ(test, s->needzero, 1);
 
 	obj[0] = new_object(heap, size, GOALLOC_SCAN);
 	KUNIT_ASSERT_NE(test, obj[0], 0);
@@ -798,16 +806,18 @@ static void sparse_needzero_small(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic64_read(&heap->backed), 0);
 	KUNIT_EXPECT_EQ(test, fill(heap, s->start_addr, mspan_bytes(s), 0xaa, buf),
 			mspan_bytes(s));
+	KUNIT_EXPECT_EQ(test, s->needzero, 1);
 	for (n = 1; n < s->nelems; n++) {
 		obj[n] = new_object(heap, size, GOALLOC_SCAN);
 		KUNIT_ASSERT_PTR_EQ(test, heap_kunit_span_of(heap, obj[n]), s);
-		KUNIT_EXPECT_TRUE(test, all_bytes(heap, obj[n], usable, 0xaa, buf));
+		KUNIT_EXPECT_TRUE(test, all_bytes(heap, obj[n], usable, 0, buf));
 	}
-	KUNIT_EXPECT_EQ(test, s->needzero, 0);
+	KUNIT_EXPECT_TRUE(test, all_bytes(heap, obj[0], usable, 0xaa, buf));
+	KUNIT_EXPECT_EQ(test, fill(heap, s->start_addr, mspan_bytes(s), 0xaa, buf),
+			mspan_bytes(s));
 
 	/* One is freed, and comes again: all of it is zero, and nothing beside. */
 	KUNIT_EXPECT_EQ(test, mallocgc_free(heap, obj[1]), 0);
-	KUNIT_EXPECT_EQ(test, s->needzero, 1);
 	KUNIT_EXPECT_TRUE(test, all_bytes(heap, obj[1], usable, 0xaa, buf));
 	while (again != obj[1]) {
 		again = new_object(heap, size, GOALLOC_SCAN);
