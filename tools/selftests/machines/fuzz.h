@@ -99,17 +99,27 @@ __attribute__((format(printf, 1, 2)))
 static void say(const char *format, ...)
 {
 	static __thread char line[TEXT_ROOM + 512];
+	const char *at = line;
+	ssize_t n, done;
 	va_list args;
-	int n;
 
 	va_start(args, format);
 	n = vsnprintf(line, sizeof(line) - 1, format, args);
 	va_end(args);
-	if (n > (int)sizeof(line) - 2)
+	if (n > (ssize_t)sizeof(line) - 2)
 		n = sizeof(line) - 2;
-	line[n] = '\n';
-	if (write(1, line, n + 1) < 0)
-		shared->stop = 1;
+	line[n++] = '\n';
+	while (n) {
+		done = write(1, at, n);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0) {
+			shared->stop = 1;
+			break;
+		}
+		at += done;
+		n -= done;
+	}
 }
 
 /* What went wrong and in which program; the first few of a kind. */

@@ -172,6 +172,9 @@ static void call_alloc_batch(struct thread *t, const struct call *call)
 	arg.sizes = (uintptr_t)put(t, 1, call->arg[6], words, bytes);
 	memset(words, 0, bytes);
 	arg.addrs = (uintptr_t)put(t, 2, call->arg[7], words, bytes);
+	/* Addresses that become sizes ask for hundreds of GiB. */
+	if (arg.addrs - arg.sizes + bytes < 2 * bytes)
+		arg.addrs = arg.sizes;
 	if (call_ioctl(t, call, 3, &arg) || !guarded_copy(words, (void *)arg.addrs, bytes))
 		return;
 	for (i = 0; i < bytes / 8 && i < arg.done && i < NUM_OBJECTS / 4; i++)

@@ -130,11 +130,12 @@ static void server_uffd(uint64_t *rnd)
 		ioctl(mem_uffd, UFFDIO_ZEROPAGE, &arg);
 	} else {
 		/* Both kinds have their content at the same place. */
-		uint64_t off = (page - (uintptr_t)mem_base[MEM_MISSING]) % MEM_BYTES;
-		struct uffdio_copy arg = {
-			.dst = page, .src = (uintptr_t)mem_template + off, .len = MEM_PAGE,
-		};
+		uint64_t off = page - (uintptr_t)mem_base[MEM_MISSING];
+		struct uffdio_copy arg = { .dst = page, .len = MEM_PAGE };
 
+		if (off >= MEM_BYTES)
+			off = page - (uintptr_t)mem_base[MEM_PROTECTED];
+		arg.src = (uintptr_t)mem_template + off;
 		ioctl(mem_uffd, UFFDIO_COPY, &arg);
 	}
 }
@@ -261,7 +262,8 @@ static pid_t mem_begin(unsigned int worker, uint64_t seed)
 
 	snprintf(mem_mount, sizeof(mem_mount), "/tmp/fuzz.%u", worker);
 	mkdir(mem_mount, 0700);
-	dev = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	/* A request may go with its process between poll() and read(). */
+	dev = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", dev);
 	if (dev < 0 || mount("fuzz", mem_mount, "fuse", MS_NOSUID | MS_NODEV, options))
 		return -1;

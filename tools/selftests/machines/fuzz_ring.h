@@ -7,6 +7,7 @@
 #define FUZZ_RING_H
 
 #include <linux/io_uring.h>
+#include <poll.h>
 #include <sys/syscall.h>
 #include "fuzz.h"
 
@@ -86,7 +87,7 @@ static void ring_call(struct ring *r, unsigned int how, int fd, uint64_t addr, c
 	sqe->flags = how & 4 ? IOSQE_ASYNC : 0;
 	sqe->fd = fd;
 	if (sqe->opcode == IORING_OP_POLL_ADD) {
-		sqe->poll32_events = 1;	/* POLLIN, which there always is */
+		sqe->poll32_events = POLLIN | POLLOUT;	/* which there always are */
 	} else if (sqe->opcode != IORING_OP_FSYNC) {
 		sqe->off = addr;
 		sqe->addr = (uintptr_t)buf;

@@ -115,8 +115,20 @@ static int heap_fd(uint64_t arg)
 	return run.fd[arg % NUM_FDS];
 }
 
-static void heap_set(uint64_t arg, int fd)
+/* Only heaps: what was duplicated may have been closed, and its number another file's. */
+static int heap_only(int fd)
 {
+	struct goalloc_info info = { .size = sizeof(info) };
+
+	if (fd < 0 || !dev_ioctl(fd, GOALLOC_IOC_INFO, &info))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static void heap_set(uint64_t arg, int new)
+{
+	int fd = heap_only(new);
 	int old = __atomic_exchange_n(&run.fd[arg % NUM_FDS], fd, __ATOMIC_ACQ_REL);
 
 	run.id[arg % NUM_FDS] = 0;
