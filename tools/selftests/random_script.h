@@ -423,7 +423,8 @@ static inline size_t script_run(const struct random_op *ops, size_t n, unsigned 
 		}
 		done = write(fd, ops + at, (end - at) * sizeof(*ops));
 		at += done > 0 ? done / sizeof(*ops) : 1;
-		if (at < end || !driver_well())
+		/* In this order: it asks what was wrong. */
+		if (!driver_well() || at < end)
 			failed = at;
 		if (ops[at - 1].code == RANDOM_HEAP_MAKE || ops[at - 1].code == RANDOM_HEAP_END) {
 			/* The heap's max went with it. */
