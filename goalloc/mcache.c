@@ -3,10 +3,12 @@
  * Per-CPU caches of spans (Go: mcache.go). The fast path is in mcache.h and
  * malloc.c; this is what happens when a word, or a span, is used up.
  */
+#include <linux/completion.h>
 #include <linux/cpu.h>
 #include <linux/percpu.h>
 #include <linux/preempt.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
@@ -728,6 +730,66 @@ static void mcache_flush_cpus(struct goalloc_heap *heap)
 	}
 }
 
+struct mcache_flush_wait {
+	struct mcache_flush_work f;
+	struct completion done;
+};
+
+static void mcache_flush_wait_workfn(struct work_struct *work)
+{
+	struct mcache_flush_wait *w = container_of(work, struct mcache_flush_wait, f.work);
+
+	mcache_flush_here(w->f.heap);
+	complete(&w->done);
+}
+
+/* Has this CPU a span of the heap in an mcache? Racy: one that comes now may be missed. */
+static bool mcache_holds(struct goalloc_heap *heap, int cpu)
+{
+	struct mcache_pcpu *p = per_cpu_ptr(heap->mcache, cpu);
+	int ctx, spc;
+
+	for (ctx = 0; ctx < MCACHE_CONTEXTS; ctx++) {
+		const struct mcache *mc = READ_ONCE(p->ctx[ctx]);
+
+		for (spc = 0; mc != &goalloc_emptymcache && spc < GOALLOC_ALL_CENTRALS; spc++) {
+			const struct mcache_alloc *a = &mc->alloc[spc];
+
+			/* Its owner's, who may be changing it. */
+			if (data_race(a->nmore || a->span != &goalloc_emptymspan))
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * Has a CPU flush its mcaches. A CPU that goes away meanwhile leaves the work to another,
+ * which flushes its own in vain: those of the one that went are flushed as it dies. Nobody
+ * else who wants CPUs to stay or go waits for this one. False if a fatal signal came:
+ * some realtime tasks let no other run.
+ */
+static bool mcache_flush_wait(struct goalloc_heap *heap, int cpu)
+{
+	struct mcache_flush_wait w = { .f.heap = heap };
+	bool killed;
+
+	if (!cpu_online(cpu)) {
+		mcache_flush_cpu(heap, cpu);
+		cpus_read_unlock();
+		return true;
+	}
+	init_completion(&w.done);
+	INIT_WORK_ONSTACK(&w.f.work, mcache_flush_wait_workfn);
+	queue_work_on(cpu, goalloc_flush_wq, &w.f.work);
+	cpus_read_unlock();
+	killed = wait_for_completion_killable(&w.done);
+	/* One that has not begun never does, and else this is its end. */
+	cancel_work_sync(&w.f.work);
+	destroy_work_on_stack(&w.f.work);
+	return !killed;
+}
+
 /**
  * mcache_flush_others - gives up all cached spans of a heap if that can be done
  * @heap: the heap
@@ -735,21 +797,26 @@ static void mcache_flush_cpus(struct goalloc_heap *heap)
  *
  * Whoever allocates may be what the workers of other CPUs wait for: reclaim, a work
  * item, or one who takes a CPU down. So is whoever may not go into file systems or block
- * devices: a CPU may have to make a worker first, and reclaim memory for that.
+ * devices: a CPU may have to make a worker first, and reclaim memory for that. A fatal
+ * signal ends it.
  *
  * Context: task, sleeps; no lock of ours held.
- * Return: false if nothing was done.
  */
-bool mcache_flush_others(struct goalloc_heap *heap, gfp_t gfp)
+void mcache_flush_others(struct goalloc_heap *heap, gfp_t gfp)
 {
 	const gfp_t all = __GFP_IO | __GFP_FS;
+	int cpu;
 
 	if (current->flags & (PF_MEMALLOC | PF_WQ_WORKER) ||
-	    (current_gfp_context(gfp) & all) != all || !cpus_read_trylock())
-		return false;
-	mcache_flush_cpus(heap);
-	cpus_read_unlock();
-	return true;
+	    (current_gfp_context(gfp) & all) != all)
+		return;
+	for_each_possible_cpu(cpu) {
+		if (!mcache_holds(heap, cpu))
+			continue;
+		if (fatal_signal_pending(current) || !cpus_read_trylock() ||
+		    !mcache_flush_wait(heap, cpu))
+			return;
+	}
 }
 
 /**

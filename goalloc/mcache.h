@@ -211,7 +211,7 @@ void mcache_release_tiny(struct mcache *mc);
 void mcache_flush(struct goalloc_heap *heap, struct mcache *mc);
 void mcache_flush_cpu(struct goalloc_heap *heap, int cpu);
 void mcache_flush_own(struct goalloc_heap *heap);
-bool mcache_flush_others(struct goalloc_heap *heap, gfp_t gfp);
+void mcache_flush_others(struct goalloc_heap *heap, gfp_t gfp);
 void mcache_flush_all(struct goalloc_heap *heap);
 struct mspan *large_cache_take(struct goalloc_heap *heap, u8 spc, u64 npages, u64 align);
 bool large_cache_put(struct mspan *s);

@@ -651,19 +651,27 @@ static struct mspan *mcentral_take_empty(struct mcentral *c)
  */
 void mcentral_release_spares(struct mcentral *c)
 {
+	bool linear = c->heap->backing == BACKING_LINEAR;
 	u32 n = READ_ONCE(c->nempty);
 	struct mspan *s;
 
+	if (!n)
+		return;
+	/* Of a heap that is mapped they leave all mappings first, which takes a while. */
+	if (!linear)
+		mheap_returning(c->heap);
 	/* Not those, too, that others leave here meanwhile. */
 	while (n--) {
 		s = mcentral_take_empty(c);
 		if (!s)
 			break;
-		if (c->heap->backing == BACKING_LINEAR)
+		if (linear)
 			mheap_free_span(s);
 		else
 			mheap_return_span(s);
 	}
+	if (!linear)
+		mheap_returned(c->heap);
 }
 
 /**

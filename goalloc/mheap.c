@@ -193,6 +193,13 @@ static bool mheap_charge(struct goalloc_heap *heap, u64 npages)
 	return false;
 }
 
+/* If nothing else were in use. */
+static bool mheap_could_charge(struct goalloc_heap *heap, u64 npages)
+{
+	return npages <= READ_ONCE(heap->max) >> GOALLOC_PAGE_SHIFT &&
+	       npages <= READ_ONCE(goalloc_max) >> GOALLOC_PAGE_SHIFT;
+}
+
 static void mheap_uncharge(struct goalloc_heap *heap, u64 npages)
 {
 	atomic64_sub(npages, &goalloc_pages_charged);
@@ -362,7 +369,7 @@ static struct mspan *mheap_try_span(struct goalloc_heap *heap, u64 npages, u64 a
 		mcentral_release_empty(heap);
 		ok = mheap_charge(heap, run);
 	}
-	if (!ok && gfpflags_allow_blocking(gfp)) {
+	if (!ok && gfpflags_allow_blocking(gfp) && mheap_could_charge(heap, run)) {
 		mcache_flush_others(heap, gfp);
 		/* What was flushed of a heap that is mapped returns by work items. */
 		if (!linear)
@@ -522,15 +529,40 @@ void mheap_return_span(struct mspan *s)
 
 GOALLOC_EXPORT_FOR_KUNIT(mheap_return_span);
 
+/**
+ * mheap_returning - a span, or several, are on their way back
+ * @heap: the heap
+ *
+ * Who meets a max waits for them, and so does the heap's end. Ended by
+ * mheap_returned().
+ *
+ * Context: any but NMI.
+ */
+void mheap_returning(struct goalloc_heap *heap)
+{
+	atomic_inc(&heap->returning);
+}
+
+/**
+ * mheap_returned - they have been returned
+ * @heap: the heap, which may end with that
+ *
+ * Context: task.
+ */
+void mheap_returned(struct goalloc_heap *heap)
+{
+	/* What waits is known by its address alone. */
+	if (atomic_dec_and_test(&heap->returning))
+		wake_up_var(&heap->returning);
+}
+
 static void mheap_return_workfn(struct work_struct *work)
 {
 	struct mspan *s = container_of(work, struct mspan, work);
 	struct goalloc_heap *heap = s->heap;
 
 	mheap_return_span(s);
-	/* The heap may go now; what waits is known by its address alone. */
-	if (atomic_dec_and_test(&heap->returning))
-		wake_up_var(&heap->returning);
+	mheap_returned(heap);
 }
 
 /**
@@ -551,7 +583,7 @@ void mheap_free_span(struct mspan *s)
 	/* It may be mapped just now. */
 	if ((may_sleep || !sleeps) && mheap_try_return(s, may_sleep))
 		return;
-	atomic_inc(&s->heap->returning);
+	mheap_returning(s->heap);
 	INIT_WORK(&s->work, mheap_return_workfn);
 	queue_work(goalloc_wq, &s->work);
 }

@@ -257,7 +257,7 @@ enum goalloc_scavenge_cause {
  * @users: those who give memory back in others' names, and the heap itself
  * @unused: the last of them is gone
  * @ending: it leaves the list of heaps, or has (goalloc_heaps_mutex)
- * @returning: spans that work items are to return
+ * @returning: work items and tasks that are to return spans
  * @scav_pass: the last search for the emptiest heap that found it
  * @refills: how often a page cache was filled (lock)
  * @bg_refills: that, when the background scavenger was here last
@@ -461,6 +461,8 @@ struct mspan *mheap_alloc_span(struct goalloc_heap *heap, u64 npages, u64 align_
 			       u8 spc, u64 elemsize, gfp_t gfp);
 void mheap_return_span(struct mspan *s);
 void mheap_free_span(struct mspan *s);
+void mheap_returning(struct goalloc_heap *heap);
+void mheap_returned(struct goalloc_heap *heap);
 struct goalloc_chunk *mheap_chunk(struct goalloc_heap *heap, u64 addr);
 void mheap_chunk_changed(struct goalloc_heap *heap, struct goalloc_chunk *c, u64 addr);
 void mheap_range_changed(struct goalloc_heap *heap, u64 addr, u64 npages);

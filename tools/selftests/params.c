@@ -276,7 +276,7 @@ TEST_F(heap, max_of_small_objects)
 static void max_on_any_cpu(struct __test_metadata *_metadata, int fd)
 {
 	const uint64_t most = 4 * DEV_PAGE;
-	unsigned int round, i;
+	unsigned int round, cpus, i;
 	uint64_t addrs[4], more;
 	cpu_set_t all, one;
 	int cpu;
@@ -284,9 +284,10 @@ static void max_on_any_cpu(struct __test_metadata *_metadata, int fd)
 	ASSERT_EQ(0, sched_getaffinity(0, sizeof(all), &all));
 	ASSERT_EQ(0, dev_set(fd, GOALLOC_PARAM_MAX, most));
 	for (round = 0; round < 4; round++) {
-		for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		for (cpu = 0, cpus = 0; cpu < CPU_SETSIZE && cpus < 8; cpu++) {
 			if (!CPU_ISSET(cpu, &all))
 				continue;
+			cpus++;
 			CPU_ZERO(&one);
 			CPU_SET(cpu, &one);
 			ASSERT_EQ(0, sched_setaffinity(0, sizeof(one), &one));
@@ -312,6 +313,66 @@ TEST_F(heap, max_on_any_cpu)
 	/* When it is mapped, spans may return a little later. */
 	ASSERT_NE(MAP_FAILED, dev_map(self->fd, DEV_BASE, DEV_MIB));
 	max_on_any_cpu(_metadata, self->fd);
+}
+
+/*
+ * A realtime task that lets no worker run on its CPU: who waits there for what it has
+ * cached can be killed. (Since 6.12 others have their part for all that.)
+ */
+TEST_F(heap, max_beside_a_hog)
+{
+	const char *const runtime = "/proc/sys/kernel/sched_rt_runtime_us";
+	struct sched_param fifo = { .sched_priority = 1 };
+	double begin = dev_seconds(), until = begin + 20;
+	char *was = dev_read_file(runtime);
+	volatile int *const stop = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+					MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	cpu_set_t all, first, other;
+	pid_t hog, waiter;
+	int cpu, status;
+
+	ASSERT_EQ(0, sched_getaffinity(0, sizeof(all), &all));
+	CPU_ZERO(&first);
+	CPU_ZERO(&other);
+	for (cpu = 0; cpu < CPU_SETSIZE && !CPU_COUNT(&other); cpu++)
+		if (CPU_ISSET(cpu, &all))
+			CPU_SET(cpu, CPU_COUNT(&first) ? &other : &first);
+	if (!CPU_COUNT(&other) || !was)
+		SKIP(return, "there is one CPU");
+	ASSERT_NE(MAP_FAILED, stop);
+	ASSERT_EQ(0, dev_set(self->fd, GOALLOC_PARAM_MAX, DEV_PAGE));
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(other), &other));
+	ASSERT_EQ(0, dev_free(self->fd, dev_new(self->fd, DEV_PAGE)));
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(first), &first));
+	ASSERT_EQ(0, dev_write_file(runtime, "-1"));
+	hog = fork();
+	if (!hog) {
+		sched_setaffinity(0, sizeof(other), &other);
+		sched_setscheduler(0, SCHED_FIFO, &fifo);
+		*stop = -1;
+		while (*stop != 1 && dev_seconds() < until)
+			;
+		_exit(0);
+	}
+	while (!*stop && dev_seconds() < until)
+		usleep(1000);
+	waiter = fork();
+	if (!waiter)
+		_exit(!dev_new(self->fd, 100));
+	usleep(300000);
+	kill(waiter, SIGKILL);
+	begin = dev_seconds();
+	EXPECT_EQ(waiter, waitpid(waiter, &status, 0));
+	TH_LOG("gone after %.3f s", dev_seconds() - begin);
+	/* Before the hog has gone by itself. */
+	EXPECT_LT(dev_seconds(), until);
+	*stop = 1;
+	EXPECT_EQ(hog, waitpid(hog, &status, 0));
+	EXPECT_EQ(0, dev_write_file(runtime, was));
+	EXPECT_NE(0, dev_new(self->fd, 100));
+	free(was);
+	munmap((void *)stop, 4096);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(all), &all));
 }
 
 TEST_F(heap, max_below_use)
