@@ -596,7 +596,8 @@ TEST_F(map, joined)
 /* A mapping that has grown beyond the end of the address space has nothing there. */
 TEST_F(map, grown_out)
 {
-	char *room = mmap(NULL, 8 * DEV_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *p;
+	char *room = mmap(NULL, 8 * DEV_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *to, *p;
 
 	ASSERT_NE(MAP_FAILED, room);
 	ASSERT_EQ(0, munmap(room, 8 * DEV_PAGE));
@@ -604,8 +605,9 @@ TEST_F(map, grown_out)
 		 DEV_BASE + DEV_SPACE - DEV_PAGE);
 	ASSERT_EQ(room, p);
 	/* It may grow where it is, not go elsewhere for it. */
-	EXPECT_EQ(MAP_FAILED, mremap(p, DEV_PAGE, 8 * DEV_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
-				     p + DEV_GIB));
+	to = mmap(NULL, 8 * DEV_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, to);
+	EXPECT_EQ(MAP_FAILED, mremap(p, DEV_PAGE, 8 * DEV_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to));
 	EXPECT_EQ(EINVAL, errno);
 	p = mremap(p, DEV_PAGE, 8 * DEV_PAGE, 0);
 	ASSERT_EQ(room, p);
