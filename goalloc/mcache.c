@@ -738,8 +738,14 @@ struct mcache_flush_wait {
 static void mcache_flush_wait_workfn(struct work_struct *work)
 {
 	struct mcache_flush_wait *w = container_of(work, struct mcache_flush_wait, f.work);
+	bool sparse = w->f.heap->backing == BACKING_SPARSE;
 
+	/* Another who looks for what can be given up finds it neither here nor free yet. */
+	if (sparse)
+		mheap_returning(w->f.heap);
 	mcache_flush_here(w->f.heap);
+	if (sparse)
+		mheap_returned(w->f.heap);
 	complete(&w->done);
 }
 
@@ -764,8 +770,8 @@ static bool mcache_holds(struct goalloc_heap *heap, int cpu)
 }
 
 /*
- * Has a CPU flush its mcaches. A CPU that goes away meanwhile leaves the work to another,
- * which flushes its own in vain: those of the one that went are flushed as it dies. Nobody
+ * Has a CPU flush its mcaches, unless it is gone: they are flushed as it dies. One that
+ * goes away meanwhile leaves the work to another, which flushes its own in vain. Nobody
  * else who wants CPUs to stay or go waits for this one. False if a fatal signal came:
  * some realtime tasks let no other run.
  */
@@ -775,7 +781,6 @@ static bool mcache_flush_wait(struct goalloc_heap *heap, int cpu)
 	bool killed;
 
 	if (!cpu_online(cpu)) {
-		mcache_flush_cpu(heap, cpu);
 		cpus_read_unlock();
 		return true;
 	}

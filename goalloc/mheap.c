@@ -343,6 +343,7 @@ static void mheap_flush_large(struct goalloc_heap *heap, u64 npages, gfp_t gfp)
 /* Until a moment at which no span is on its way back; or a fatal signal comes. */
 static void mheap_wait_returning(struct goalloc_heap *heap)
 {
+	smp_mb(); /* pairs with the one in mheap_returning() */
 	wait_var_event_killable(&heap->returning, !atomic_read_acquire(&heap->returning));
 }
 
@@ -365,7 +366,11 @@ static struct mspan *mheap_try_span(struct goalloc_heap *heap, u64 npages, u64 a
 	if (!ok && (linear || gfpflags_allow_blocking(gfp))) {
 		/* What CPUs and classes keep at hand may be what is missing. */
 		mheap_flush_large(heap, run, gfp);
+		if (!linear)
+			mheap_returning(heap);
 		mcache_flush_own(heap);
+		if (!linear)
+			mheap_returned(heap);
 		mcentral_release_empty(heap);
 		ok = mheap_charge(heap, run);
 	}
@@ -533,14 +538,16 @@ GOALLOC_EXPORT_FOR_KUNIT(mheap_return_span);
  * mheap_returning - a span, or several, are on their way back
  * @heap: the heap
  *
- * Who meets a max waits for them, and so does the heap's end. Ended by
- * mheap_returned().
+ * Before they leave the mcache or the set they are in. Who meets the max of a file
+ * heap waits for them, and so does a heap's end. Ended by mheap_returned().
  *
  * Context: any but NMI.
  */
 void mheap_returning(struct goalloc_heap *heap)
 {
 	atomic_inc(&heap->returning);
+	/* Who no longer sees them there sees that: mheap_wait_returning(). */
+	smp_mb__after_atomic();
 }
 
 /**
