@@ -354,11 +354,33 @@ static void malloc_zeroed(struct kunit *test)
 	heap_kunit_check(test, heap, 0);
 }
 
+/* What is read of a file heap at once at most. */
+#define READ_BYTES	40000
+
+/* An object of a file heap, which reads as zeroes: its address and what of it was read. */
+static unsigned long new_zeroed(struct kunit *test, struct goalloc_heap *heap, size_t size,
+				u8 *buf, size_t *len)
+{
+	struct kvec kvec = { .iov_base = buf };
+	struct iov_iter iter;
+	unsigned long addr;
+	u64 usable;
+
+	KUNIT_ASSERT_EQ(test, mallocgc(heap, size, 0, 0, GFP_KERNEL, &addr, &usable), 0);
+	*len = min(usable, READ_BYTES);
+	kvec.iov_len = *len;
+	memset(buf, 0xee, *len);
+	iov_iter_kvec(&iter, ITER_DEST, &kvec, 1, *len);
+	KUNIT_ASSERT_EQ(test, sparse_iter(heap, addr, &iter, false), (ssize_t)*len);
+	KUNIT_EXPECT_PTR_EQ_MSG(test, memchr_inv(buf, 0, *len), NULL, "%zu bytes", size);
+	return addr;
+}
+
 /* The same on a file heap, where pages come at the first touch. */
 static void malloc_zeroed_sparse(struct kunit *test)
 {
 	struct goalloc_heap *heap = heap_kunit_create(test, BACKING_SPARSE, 0);
-	u8 *buf = kunit_kzalloc(test, 40000, GFP_KERNEL);
+	u8 *buf = kunit_kzalloc(test, READ_BYTES, GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, buf);
 	for (u32 i = 0; i < ARRAY_SIZE(zero_sizes); i++) {
@@ -366,16 +388,8 @@ static void malloc_zeroed_sparse(struct kunit *test)
 			struct kvec kvec = { .iov_base = buf };
 			struct iov_iter iter;
 			unsigned long addr;
-			u64 usable;
 
-			KUNIT_ASSERT_EQ(test, mallocgc(heap, zero_sizes[i], 0, 0, GFP_KERNEL,
-						       &addr, &usable), 0);
-			kvec.iov_len = min(usable, 40000);
-			memset(buf, 0xee, kvec.iov_len);
-			iov_iter_kvec(&iter, ITER_DEST, &kvec, 1, kvec.iov_len);
-			KUNIT_ASSERT_EQ(test, sparse_iter(heap, addr, &iter, false),
-					(ssize_t)kvec.iov_len);
-			KUNIT_EXPECT_NULL(test, memchr_inv(buf, 0, kvec.iov_len));
+			addr = new_zeroed(test, heap, zero_sizes[i], buf, &kvec.iov_len);
 			memset(buf, 0xa5, kvec.iov_len);
 			iov_iter_kvec(&iter, ITER_SOURCE, &kvec, 1, kvec.iov_len);
 			KUNIT_ASSERT_EQ(test, sparse_iter(heap, addr, &iter, true),
@@ -394,7 +408,7 @@ static void malloc_zeroed_sparse(struct kunit *test)
  */
 static void malloc_zeroed_written(struct kunit *test)
 {
-	u8 *buf = kunit_kmalloc(test, 32768, GFP_KERNEL);
+	u8 *buf = kunit_kmalloc(test, READ_BYTES, GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, buf);
 	for (u32 i = 0; i < ARRAY_SIZE(zero_sizes); i++) {
@@ -403,27 +417,19 @@ static void malloc_zeroed_written(struct kunit *test)
 		struct goalloc_query q = {};
 		struct iov_iter iter;
 		unsigned long addr;
+		size_t len;
 		u64 usable;
 
 		KUNIT_ASSERT_EQ(test, mallocgc(heap, zero_sizes[i], 0, 0, GFP_KERNEL, &addr,
 					       &usable), 0);
 		KUNIT_ASSERT_EQ(test, mallocgc_query(heap, addr, &q), 0);
-		kvec.iov_len = min_t(u64, q.span_pages * GOALLOC_PAGE_SIZE, 32768);
+		kvec.iov_len = min_t(u64, q.span_pages * GOALLOC_PAGE_SIZE, READ_BYTES);
 		memset(buf, 0xa5, kvec.iov_len);
 		iov_iter_kvec(&iter, ITER_SOURCE, &kvec, 1, kvec.iov_len);
 		KUNIT_EXPECT_EQ(test, sparse_iter(heap, q.span_base, &iter, true),
 				(ssize_t)kvec.iov_len);
-		for (u32 k = 0; k < 4; k++) {
-			KUNIT_ASSERT_EQ(test, mallocgc(heap, zero_sizes[i], 0, 0, GFP_KERNEL,
-						       &addr, &usable), 0);
-			kvec.iov_len = min(usable, 32768);
-			memset(buf, 0xee, kvec.iov_len);
-			iov_iter_kvec(&iter, ITER_DEST, &kvec, 1, kvec.iov_len);
-			KUNIT_ASSERT_EQ(test, sparse_iter(heap, addr, &iter, false),
-					(ssize_t)kvec.iov_len);
-			KUNIT_EXPECT_PTR_EQ_MSG(test, memchr_inv(buf, 0, kvec.iov_len), NULL,
-						"%zu bytes", zero_sizes[i]);
-		}
+		for (u32 k = 0; k < 4; k++)
+			new_zeroed(test, heap, zero_sizes[i], buf, &len);
 		heap_kunit_check(test, heap, 5);
 	}
 }
